@@ -1,0 +1,153 @@
+package clickhouse
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+)
+
+// Insert is one INSERT: one Native block with a deduplication token. ClickHouse ignores a block whose token it has seen within the table's
+// deduplication window, table by table and rollup by rollup, so sending it again is safe and completes what is missing. That only works if the
+// rows are in the same single block.
+type Insert struct {
+	// Table is in Database unless it has a dot.
+	Table string
+	Block Block
+	// Token names exactly these rows.
+	Token string
+	// QueryID names the statement in system.processes; it must be new for each attempt.
+	QueryID string
+	// Settings are further settings of the statement.
+	Settings map[string]string
+}
+
+// Block is a block of rows in Native format.
+type Block struct {
+	// Columns are the names of the columns, in the order of the body.
+	Columns []string
+	Rows    int
+	Body    []byte
+}
+
+// maxAnswer bounds what is read of an answer: an insert answers with nothing, or an error text.
+const maxAnswer = 64 << 10
+
+// EncodeBlock encodes the columns, which are of equal length, appending to buf, whose bytes the block shares. An error is about the columns: it will not
+// pass by trying again.
+func EncodeBlock(buf *proto.Buffer, cols proto.Input) (Block, error) {
+	b := Block{Columns: make([]string, len(cols))}
+	for i, c := range cols {
+		b.Columns[i] = c.Name
+		b.Rows = c.Data.Rows()
+	}
+	start := len(buf.Buf)
+	native := proto.Block{Rows: b.Rows, Columns: len(cols)}
+	// Revision 0 is what the HTTP interface reads unless told otherwise.
+	if err := native.EncodeRawBlock(buf, 0, cols); err != nil {
+		return Block{}, fmt.Errorf("clickhouse: encode block: %w", err)
+	}
+	b.Body = buf.Buf[start:]
+	return b, nil
+}
+
+// Insert posts the block and returns when ClickHouse has acknowledged it. ctx must have a deadline: it is passed on as max_execution_time, so that
+// an abandoned insert does not land later. After any error the outcome is unknown unless Classify says ClassRefused.
+func (c *Client) Insert(ctx context.Context, in Insert) error {
+	u, n := c.insertURL(ctx, in)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, bytes.NewReader(in.Block.Body))
+	if err != nil {
+		return fmt.Errorf("clickhouse: insert into %s: %w", in.Table, err)
+	}
+	req.Header.Set("X-ClickHouse-User", c.opt.Username)
+	if c.opt.Password != "" {
+		req.Header.Set("X-ClickHouse-Key", c.opt.Password)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		c.failover(n)
+		return fmt.Errorf("clickhouse: insert into %s: %w", in.Table, redact(err))
+	}
+	defer res.Body.Close()
+	// The whole answer is read: an exception may come after the status line.
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		c.failover(n)
+		return fmt.Errorf("clickhouse: insert into %s: read answer: %w", in.Table, err)
+	}
+	if res.StatusCode != http.StatusOK || res.Header.Get("X-ClickHouse-Exception-Code") != "" || len(answer) > 0 {
+		e := exceptionOf(res, string(answer))
+		if Classify(e) != ClassRefused {
+			c.failover(n)
+		}
+		return fmt.Errorf("insert into %s: %w", in.Table, e)
+	}
+	return checkSummary(res, in)
+}
+
+// checkSummary guards against an answer that says OK while nothing arrived. A block that was deduplicated counts as written.
+func checkSummary(res *http.Response, in Insert) error {
+	var s struct {
+		Written string `json:"written_rows"`
+	}
+	if err := json.Unmarshal([]byte(res.Header.Get("X-ClickHouse-Summary")), &s); err != nil {
+		return fmt.Errorf("clickhouse: insert into %s: answer has no usable X-ClickHouse-Summary", in.Table)
+	}
+	if n, _ := strconv.Atoi(s.Written); n < in.Block.Rows {
+		return fmt.Errorf("clickhouse: insert into %s: %s of %d rows were written", in.Table, s.Written, in.Block.Rows)
+	}
+	return nil
+}
+
+func (c *Client) insertURL(ctx context.Context, in Insert) (string, uint32) {
+	n := c.at.Load()
+	u := *c.urls[int(n)%len(c.urls)]
+	q := url.Values{}
+	q.Set("query", "INSERT INTO "+qualified(in.Table)+" ("+strings.Join(in.Block.Columns, ", ")+") FORMAT Native")
+	q.Set("async_insert", "0")
+	q.Set("insert_deduplicate", "1")
+	q.Set("deduplicate_blocks_in_dependent_materialized_views", "1")
+	q.Set("input_format_native_allow_types_conversion", "0")
+	q.Set("wait_end_of_query", "1")
+	if in.QueryID != "" {
+		q.Set("query_id", in.QueryID)
+	}
+	if in.Token != "" {
+		q.Set("insert_deduplication_token", in.Token)
+	}
+	if d, ok := ctx.Deadline(); ok {
+		// Whole seconds, rounded down: the server must have given up when we have.
+		q.Set("max_execution_time", strconv.Itoa(max(1, int(time.Until(d)/time.Second))))
+	}
+	for k, v := range in.Settings {
+		q.Set(k, v)
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), n
+}
+
+// failover moves inserts to the next replica, unless somebody else has done so already.
+func (c *Client) failover(from uint32) { c.at.CompareAndSwap(from, from+1) }
+
+func qualified(table string) string {
+	if strings.Contains(table, ".") {
+		return table
+	}
+	return Database + "." + table
+}
+
+// redact drops the URL, which holds the whole statement, from a transport error.
+func redact(err error) error {
+	if e, ok := err.(*url.Error); ok {
+		return e.Err
+	}
+	return err
+}

@@ -1,0 +1,210 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/audittrail/audittrail/schemas/audit"
+)
+
+// committer writes intents and settled offsets to Kafka: one commit at a time, which carries whatever has come together meanwhile. One stream serves
+// both, so that exactly-once costs no round trip more than committing offsets does.
+type committer struct {
+	c *Consumer
+
+	mu    sync.Mutex
+	dirty map[*lane]struct{}
+	wake  chan struct{}
+	// turn is held while a commit is under way: revocation waits for it.
+	turn sync.Mutex
+}
+
+func newCommitter(c *Consumer) *committer {
+	return &committer{c: c, dirty: make(map[*lane]struct{}), wake: make(chan struct{}, 1)}
+}
+
+// request asks for a commit of the lane's state as it will be then.
+func (k *committer) request(l *lane) {
+	k.mu.Lock()
+	k.dirty[l] = struct{}{}
+	k.mu.Unlock()
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (k *committer) run(ctx context.Context) {
+	for tries := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.wake:
+		}
+		again := k.commit(ctx, k.take())
+		if len(again) == 0 {
+			tries = 0
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(minBackoff<<min(tries, 6), 5*time.Second)):
+		}
+		tries++
+		for _, l := range again {
+			k.request(l)
+		}
+	}
+}
+
+func (k *committer) take() []*lane {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make([]*lane, 0, len(k.dirty))
+	for l := range k.dirty {
+		out = append(out, l)
+	}
+	clear(k.dirty)
+	return out
+}
+
+// snapshot is what one commit says of a lane.
+type snapshot struct {
+	lane     *lane
+	offset   int64
+	metadata string
+	at       time.Time
+	spans    []*span
+}
+
+// commit writes the lanes' offsets and plans and returns the lanes for which it must be tried again.
+func (k *committer) commit(ctx context.Context, lanes []*lane) (again []*lane) {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	snaps := make(map[partitionKey]snapshot, len(lanes))
+	offsets := make(map[string]map[int32]kgo.EpochOffset)
+	for _, l := range lanes {
+		s, ok := l.snapshot(k.c.opt.Now())
+		if !ok {
+			continue
+		}
+		snaps[l.key] = s
+		if offsets[l.key.topic] == nil {
+			offsets[l.key.topic] = make(map[int32]kgo.EpochOffset)
+		}
+		offsets[l.key.topic][l.key.partition] = kgo.EpochOffset{Epoch: -1, Offset: s.offset}
+	}
+	if len(snaps) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.c.opt.SessionTimeout)
+	defer cancel()
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error { setMetadata(req, snaps); return nil })
+	start := k.c.opt.Now()
+	k.c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, res *kmsg.OffsetCommitResponse, err error) {
+		again = k.answer(snaps, res, err)
+	})
+	k.c.m.stage("commit", k.c.opt.Now().Sub(start))
+	return again
+}
+
+func setMetadata(req *kmsg.OffsetCommitRequest, snaps map[partitionKey]snapshot) {
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			text := snaps[partitionKey{t.Topic, p.Partition}].metadata
+			p.Metadata = &text
+		}
+	}
+}
+
+// answer applies the broker's answer to the lanes.
+func (k *committer) answer(snaps map[partitionKey]snapshot, res *kmsg.OffsetCommitResponse, err error) (again []*lane) {
+	results := make(map[partitionKey]error, len(snaps))
+	if err == nil {
+		for _, t := range res.Topics {
+			for _, p := range t.Partitions {
+				results[partitionKey{t.Topic, p.Partition}] = kerr.ErrorForCode(p.ErrorCode)
+			}
+		}
+	}
+	for key, s := range snaps {
+		e, ok := results[key]
+		switch {
+		case err != nil:
+			e = err
+		case !ok:
+			e = errors.New("the broker's answer does not name the partition")
+		}
+		switch {
+		case e == nil:
+			s.lane.committedAs(s)
+			k.c.m.commit("ok")
+		case fenced(e):
+			k.c.m.commit("fenced")
+			s.lane.log.Warn("offset commit was fenced off, the partition is lost", "error", e)
+			s.lane.lose()
+		default:
+			k.c.m.commit("retry")
+			s.lane.log.Debug("offset commit failed, will try again", "error", e)
+			again = append(again, s.lane)
+		}
+	}
+	return again
+}
+
+// fenced reports whether Kafka says that this member owns nothing any more. All else may pass by trying again.
+func fenced(err error) bool {
+	for _, e := range []error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.FencedInstanceID, kerr.StaleMemberEpoch} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// snapshot returns what a commit should say of the lane now; false if it may not be committed.
+func (l *lane) snapshot(now time.Time) (snapshot, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state == laneGone || !l.begun {
+		return snapshot{}, false
+	}
+	s := snapshot{lane: l, offset: l.offset, at: now}
+	p := plan{TopicID: l.topicID, Decoder: audit.DecoderVersion, At: now}
+	for _, sp := range l.spans {
+		if l.state == laneDraining && sp.intentAt.IsZero() {
+			break // those behind it have none either
+		}
+		p.Ranges = append(p.Ranges, sp.plannedRange)
+		s.spans = append(s.spans, sp)
+	}
+	// What somebody planned before and is not cut yet stays planned, as far as it fits; what does not is found by asking ClickHouse.
+	for _, d := range l.duties {
+		if len(p.Ranges) < maxPlanned {
+			p.Ranges = append(p.Ranges, d.plannedRange)
+		}
+	}
+	s.metadata = p.String()
+	return s, true
+}
+
+// committedAs notes that Kafka has s: its ranges may be inserted now.
+func (l *lane) committedAs(s snapshot) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, sp := range s.spans {
+		if sp.intentAt.IsZero() {
+			sp.intentAt = s.at
+			close(sp.intended)
+		}
+	}
+}

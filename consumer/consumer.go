@@ -1,0 +1,361 @@
+package consumer
+
+import (
+	"context"
+
+	"errors"
+
+	"log/slog"
+
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/audittrail/audittrail/internal/kafka"
+	"github.com/audittrail/audittrail/internal/ops"
+	tables "github.com/audittrail/audittrail/schemas/clickhouse"
+)
+
+// Consumer carries the events and the alerts of the partitions that its group gives it into ClickHouse.
+type Consumer struct {
+	opt Options
+	log *slog.Logger
+	m   *metrics
+
+	kafkaOK, clickhouseOK ops.Check
+
+	// These are set by Run; ready is closed when they are.
+	ready   chan struct{}
+	client  *kgo.Client
+	cluster string
+	windows windows
+	commits *committer
+	// abort ends Run with an error.
+	abort context.CancelCauseFunc
+
+	budget *budget
+	// inserts bound the blocks on their way to ClickHouse.
+	inserts chan struct{}
+	// buffers are encoding buffers to be used again.
+	buffers chan *proto.Buffer
+
+	mu    sync.Mutex
+	lanes map[partitionKey]*lane
+}
+
+// New checks the options and returns a consumer that does nothing yet.
+func New(opt Options) (*Consumer, error) {
+	opt, err := opt.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	b := newBudget(opt.MemoryBytes)
+	return &Consumer{
+		opt: opt, log: opt.Logger, m: newMetrics(opt.Registry, b), budget: b,
+		kafkaOK: opt.Health.Check("kafka"), clickhouseOK: opt.Health.Check("clickhouse"),
+		ready:   make(chan struct{}),
+		inserts: make(chan struct{}, opt.Inserts),
+		buffers: make(chan *proto.Buffer, opt.Inserts+2),
+		lanes:   make(map[partitionKey]*lane),
+	}, nil
+}
+
+// Run consumes until ctx ends, then finishes what is under way and leaves. It returns nil after a clean stop, and an error only if this program's own state
+// is in doubt: bad records are quarantined, and Kafka and ClickHouse are waited for.
+func (c *Consumer) Run(ctx context.Context) error {
+	events, alerts := c.opt.Kafka.Topic(kafka.TopicEvents), c.opt.Kafka.Topic(kafka.TopicAlerts)
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(c.opt.Group),
+		kgo.ConsumeTopics(events, alerts),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(c.opt.SessionTimeout),
+		kgo.HeartbeatInterval(c.opt.SessionTimeout / 15),
+		kgo.RebalanceTimeout(max(c.opt.DrainTimeout*3, 30*time.Second)),
+		kgo.DisableAutoCommit(),
+		kgo.RequireStableFetchOffsets(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// A range can then end on a transaction's marker, and an idle topic has no lag that never settles.
+		kgo.KeepControlRecords(),
+		// Never the client's own default, which looks back a minute: the log is read from its start.
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchMaxBytes(16 << 20),
+		kgo.FetchMaxPartitionBytes(4 << 20),
+		kgo.BrokerMaxReadBytes(64 << 20),
+		kgo.MaxConcurrentFetches(2),
+		kgo.OnPartitionsAssigned(c.assigned),
+		kgo.OnOffsetsFetched(c.offsetsFetched),
+		kgo.AdjustFetchOffsetsFn(c.adjust),
+		kgo.OnPartitionsRevoked(c.revoked),
+		kgo.OnPartitionsLost(c.lost),
+	}
+	if c.opt.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(c.opt.InstanceID))
+	}
+	if err := c.awaitCluster(ctx, events, alerts); err != nil {
+		return ignoreCancelled(ctx, err)
+	}
+	if err := c.awaitTables(ctx); err != nil {
+		return ignoreCancelled(ctx, err)
+	}
+	c.commits = newCommitter(c)
+	committing, stop := context.WithCancel(context.Background())
+	defer stop()
+	client, err := kafka.NewClient(c.opt.Kafka, c.log, opts...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	c.client = client
+	close(c.ready)
+	go c.commits.run(committing)
+	go c.watchClickHouse(committing)
+
+	polling, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	c.abort = abort
+	c.poll(polling)
+	c.stop()
+	if ctx.Err() == nil {
+		return context.Cause(polling)
+	}
+	return nil
+}
+
+// awaitCluster learns the cluster's id and waits for the topics. It gives up only when ctx ends.
+func (c *Consumer) awaitCluster(ctx context.Context, topics ...string) error {
+	client, err := kafka.NewClient(c.opt.Kafka, c.log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for tries := 0; ; tries++ {
+		m, err := kafka.FetchMetadata(ctx, client, topics...)
+		c.kafkaOK.Set(err)
+		if err == nil {
+			c.cluster = m.ClusterID
+			return nil
+		}
+		if tries == 0 {
+			c.log.Warn("waiting for kafka", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(minBackoff<<min(tries, 6), 5*time.Second)):
+		}
+	}
+}
+
+// awaitTables waits for ClickHouse and refuses tables that would double rows.
+func (c *Consumer) awaitTables(ctx context.Context) error {
+	for tries := 0; ; tries++ {
+		w, err := c.readWindows(ctx)
+		c.clickhouseOK.Set(err)
+		var unsafe *unsafeTable
+		switch {
+		case err == nil:
+			c.windows = w
+			return nil
+		case errors.As(err, &unsafe):
+			return err
+		case tries == 0:
+			c.log.Warn("waiting for clickhouse and its tables", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(backoff(tries), 5*time.Second)):
+		}
+	}
+}
+
+// ignoreCancelled drops the error of a wait that a stop has ended.
+func ignoreCancelled(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// poll hands fetched records to the lanes until ctx ends.
+func (c *Consumer) poll(ctx context.Context) {
+	for c.budget.wait(ctx) == nil {
+		fetches := c.client.PollFetches(ctx)
+		if ctx.Err() != nil || fetches.IsClientClosed() {
+			return
+		}
+		fetches.EachTopic(func(t kgo.FetchTopic) {
+			for i := range t.Partitions {
+				c.take(t.Topic, &t.Partitions[i])
+			}
+		})
+	}
+}
+
+func (c *Consumer) take(topic string, p *kgo.FetchPartition) {
+	if p.Err != nil && !errors.Is(p.Err, context.DeadlineExceeded) && !errors.Is(p.Err, context.Canceled) {
+		c.m.fetchErrors.Inc()
+		c.log.Error("fetch failed", "topic", topic, "partition", p.Partition, "error", p.Err)
+	}
+	c.mu.Lock()
+	l := c.lanes[partitionKey{topic, p.Partition}]
+	c.mu.Unlock()
+	if l == nil || len(p.Records) == 0 {
+		return // of a partition that was just taken away: its next owner reads them
+	}
+	c.m.records.WithLabelValues(topic).Add(float64(len(p.Records)))
+	l.watermark.Store(p.HighWatermark)
+	if l.push(p) {
+		c.m.paused.Inc()
+		c.client.PauseFetchPartitions(map[string][]int32{topic: {p.Partition}})
+	}
+}
+
+func (c *Consumer) resume(key partitionKey) {
+	c.m.paused.Dec()
+	c.client.ResumeFetchPartitions(map[string][]int32{key.topic: {key.partition}})
+}
+
+func (c *Consumer) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	<-c.ready // the group may be faster than Run
+	c.m.rebalances.WithLabelValues("assigned").Inc()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for topic, ps := range parts {
+		for _, p := range ps {
+			key := partitionKey{topic, p}
+			c.lanes[key] = newLane(c, key)
+		}
+	}
+	c.m.lanes.Set(float64(len(c.lanes)))
+}
+
+// offsetsFetched comes after the assignment and before adjust: it keeps what the group committed.
+func (c *Consumer) offsetsFetched(_ context.Context, _ *kgo.Client, res *kmsg.OffsetFetchResponse) error {
+	for _, g := range res.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				c.committed(t.Topic, p.Partition, p.Offset, p.Metadata)
+			}
+		}
+	}
+	for _, t := range res.Topics { // older brokers
+		for _, p := range t.Partitions {
+			c.committed(t.Topic, p.Partition, p.Offset, p.Metadata)
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) committed(topic string, partition int32, offset int64, metadata *string) {
+	c.mu.Lock()
+	l := c.lanes[partitionKey{topic, partition}]
+	c.mu.Unlock()
+	if l == nil || offset < 0 {
+		return
+	}
+	var text string
+	if metadata != nil {
+		text = *metadata
+	}
+	p, err := parsePlan(text)
+	if err != nil {
+		// Somebody else committed. What ClickHouse has beyond the offset is found by asking it.
+		l.log.Error("the offset's metadata cannot be read", "offset", offset, "error", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.found = &committedState{offset: offset, plan: p}
+}
+
+func (c *Consumer) revoked(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	c.m.rebalances.WithLabelValues("revoked").Inc()
+	c.giveUp(parts, false)
+}
+
+func (c *Consumer) lost(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	c.m.rebalances.WithLabelValues("lost").Inc()
+	c.giveUp(parts, true)
+}
+
+// stop drains all lanes and leaves the group; a static member stays in it, so that a restart moves nothing.
+func (c *Consumer) stop() {
+	all := make(map[string][]int32)
+	c.mu.Lock()
+	for key := range c.lanes {
+		all[key.topic] = append(all[key.topic], key.partition)
+	}
+	c.mu.Unlock()
+	c.giveUp(all, false)
+}
+
+// newRows returns the columns for a topic's records.
+func (c *Consumer) newRows(topic string) rows {
+	if topic == c.opt.Kafka.Topic(kafka.TopicAlerts) {
+		return newAlertRows()
+	}
+	return newEventRows()
+}
+
+// table is where a topic's records go.
+func (c *Consumer) table(topic string) string {
+	if topic == c.opt.Kafka.Topic(kafka.TopicAlerts) {
+		return tables.TableAlertVersions
+	}
+	return tables.TableEvents
+}
+
+// today is the ingest day of a range that is planned now.
+func (c *Consumer) today() time.Time { return c.opt.Now().UTC().Truncate(24 * time.Hour) }
+
+// buffer returns an empty encoding buffer.
+func (c *Consumer) buffer() *proto.Buffer {
+	select {
+	case b := <-c.buffers:
+		return b
+	default:
+		return new(proto.Buffer)
+	}
+}
+
+func (c *Consumer) recycle(b *proto.Buffer) {
+	b.Reset()
+	select {
+	case c.buffers <- b:
+	default:
+	}
+}
+
+// release frees the memory of a range that is settled or given up. Its blocks must not be used any more.
+func (c *Consumer) release(s *span) {
+	c.budget.give(s.cost)
+	s.cost, s.blocks = 0, nil
+	if s.buf != nil {
+		c.recycle(s.buf)
+		s.buf = nil
+	}
+}
+
+// watchClickHouse sets the readiness check before the first insert has told.
+func (c *Consumer) watchClickHouse(ctx context.Context) {
+	for {
+		err := c.opt.ClickHouse.Ping(ctx)
+		c.clickhouseOK.Set(err)
+		wait := 10 * time.Second
+		if err != nil {
+			wait = time.Second
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+func uuidText(id [16]byte) string { return uuid.UUID(id).String() }

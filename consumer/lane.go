@@ -1,0 +1,338 @@
+package consumer
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/audittrail/audittrail/internal/kafka"
+	"github.com/audittrail/audittrail/schemas/audit"
+)
+
+// partitionKey names a partition.
+type partitionKey struct {
+	topic     string
+	partition int32
+}
+
+// lane carries one partition from Kafka to ClickHouse, in order. Its loop decodes and cuts ranges; each range then goes through intent, insert and settle
+// in a goroutine of its own, several at a time.
+type lane struct {
+	c   *Consumer
+	key partitionKey
+	log *slog.Logger
+	// ctx ends when the partition is lost: whatever is under way gives up.
+	ctx    context.Context
+	cancel context.CancelFunc
+	// slots bound the ranges in flight.
+	slots chan struct{}
+	wake  chan struct{}
+	// quit tells the loop to stop reading; loop is closed when it has.
+	quit, loop chan struct{}
+	carriers   sync.WaitGroup
+
+	// watermark is the partition's high watermark as of the last fetch.
+	watermark atomic.Int64
+
+	// Only the loop uses these.
+	batch batch
+	rec   audit.Record
+
+	// mu guards all below. Whoever builds a commit holds it while he looks at state, so that a partition that is gone is never committed.
+	mu    sync.Mutex
+	state laneState
+	// queue is what was fetched and not yet decoded.
+	queue  []fetched
+	queued int64
+	paused bool
+	// started says that the loop runs; begun that offset is known.
+	started, begun bool
+	// found is what the group's commit said, nil if there was none.
+	found   *committedState
+	topicID [16]byte
+	// duties are the ranges that somebody planned before: they are cut first, exactly so.
+	duties []duty
+	// offset: everything below it is settled. spans are the planned ranges from there on, contiguous.
+	offset int64
+	spans  []*span
+}
+
+type laneState int
+
+const (
+	laneRunning laneState = iota
+	// laneDraining: no new intents; what has one may finish.
+	laneDraining
+	// laneGone: the partition is somebody else's, nothing is committed any more.
+	laneGone
+)
+
+// fetched is a run of records of the lane's partition.
+type fetched struct {
+	records []*kgo.Record
+	// logStart is the first offset that the log had then.
+	logStart int64
+	// cost is what the records count in the memory budget.
+	cost int64
+}
+
+// span is a planned range on its way.
+type span struct {
+	*encoded
+	// intentAt is when its intent was committed; zero while it is not. Guarded by the lane's mu.
+	intentAt time.Time
+	// intended is closed when the intent is committed.
+	intended chan struct{}
+	// done says that everything of it is in ClickHouse. Guarded by the lane's mu.
+	done bool
+	// split says that it is a part of a divided range whose slot a later part holds.
+	split bool
+	// unknownUntil is until when an attempt whose outcome is unknown may still land. Only the carrier uses it.
+	unknownUntil time.Time
+}
+
+func newLane(c *Consumer, key partitionKey) *lane {
+	l := &lane{
+		c: c, key: key,
+		log:   c.log.With("topic", key.topic, "partition", key.partition),
+		slots: make(chan struct{}, c.opt.InFlight),
+		wake:  make(chan struct{}, 1),
+		quit:  make(chan struct{}),
+		loop:  make(chan struct{}),
+	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.batch.rows = c.newRows(key.topic)
+	l.batch.bad = newQuarantineRows()
+	l.batch.src = source{topic: key.topic, partition: key.partition}
+	return l
+}
+
+// start runs the loop, once.
+func (l *lane) start() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.started && l.state == laneRunning {
+		l.started = true
+		go l.run()
+	}
+}
+
+// push queues fetched records and returns whether the lane holds so many that fetching must pause.
+func (l *lane) push(p *kgo.FetchPartition) (pause bool) {
+	var cost int64
+	for _, r := range p.Records {
+		cost += costOf(r)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != laneRunning {
+		return false
+	}
+	l.queue = append(l.queue, fetched{p.Records, p.LogStartOffset, cost})
+	l.queued += cost
+	l.c.budget.take(cost)
+	l.signal()
+	if l.queued > l.c.opt.MemoryBytes/2 && !l.paused {
+		l.paused = true
+		return true
+	}
+	return false
+}
+
+func (l *lane) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// costOf is what a record counts in the memory budget: its bytes once as fetched and once more as columns, and the bookkeeping.
+func costOf(r *kgo.Record) int64 { return 2*int64(len(r.Value)+len(r.Key)) + 256 }
+
+// run is the lane's loop.
+func (l *lane) run() {
+	defer close(l.loop)
+	if !l.recover() || !l.prepare() {
+		return
+	}
+	age := time.NewTimer(time.Hour)
+	defer age.Stop()
+	for {
+		select {
+		case <-l.quit:
+			return
+		case <-l.wake:
+		case <-age.C:
+		}
+		for f, ok := l.nextFetched(); ok; f, ok = l.nextFetched() {
+			if !l.addAll(f) {
+				return
+			}
+			l.decoded(f)
+		}
+		if !l.batch.empty() && !l.replaying() {
+			left := l.c.opt.MaxAge - l.c.opt.Now().Sub(l.batch.since)
+			if left <= 0 {
+				if !l.cut(l.batch.end) {
+					return
+				}
+				continue
+			}
+			age.Reset(left)
+		}
+	}
+}
+
+func (l *lane) nextFetched() (fetched, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		return fetched{}, false
+	}
+	f := l.queue[0]
+	l.queue[0] = fetched{}
+	l.queue = l.queue[1:]
+	return f, true
+}
+
+// decoded counts f out of the queue and lets a paused partition be fetched again when half of its share is free.
+func (l *lane) decoded(f fetched) {
+	l.mu.Lock()
+	l.queued -= f.cost
+	resume := l.paused && l.queued <= l.c.opt.MemoryBytes/4
+	if resume {
+		l.paused = false
+	}
+	l.mu.Unlock()
+	if resume {
+		l.c.resume(l.key)
+	}
+}
+
+func (l *lane) replaying() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.duties) > 0
+}
+
+// duty returns the range that must be cut now because somebody planned it before.
+func (l *lane) duty() (duty, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.duties) == 0 {
+		return duty{}, false
+	}
+	return l.duties[0], true
+}
+
+// prepare makes the batch ready for the next range. It returns false when the lane must stop.
+func (l *lane) prepare() bool {
+	l.batch.stored, l.batch.quarantined = nil, nil
+	if d, ok := l.duty(); ok && d.check {
+		return l.check(d)
+	}
+	return true
+}
+
+// addAll decodes the records into the batch, cutting ranges as they become full. It returns false when the lane must stop.
+func (l *lane) addAll(f fetched) bool {
+	for f.logStart > l.batch.end {
+		if !l.passGap(f.logStart) {
+			return false
+		}
+	}
+	for i, r := range f.records {
+		f.records[i] = nil // the record's memory may go as soon as it is decoded
+		for d, ok := l.duty(); ok && r.Offset >= d.End; d, ok = l.duty() {
+			// The range's last records are gone (retention): its end stands all the same.
+			if !l.cut(d.End) {
+				return false
+			}
+		}
+		if r.Offset < l.batch.end {
+			continue // delivered before: a rewound fetch
+		}
+		l.add(r)
+		if l.full() && !l.cut(l.batch.end) {
+			return false
+		}
+	}
+	return true
+}
+
+// passGap goes over offsets that Kafka has deleted before they were read, leaving a row in the quarantine that says so. It returns false when the lane
+// must stop.
+func (l *lane) passGap(to int64) bool {
+	if d, ok := l.duty(); ok {
+		to = min(to, d.End)
+	}
+	l.c.m.incidents.WithLabelValues("log_cut").Inc()
+	l.log.Error("kafka has deleted records that were not read yet", "from", l.batch.end, "to", to)
+	l.batch.gap(to, stageRetention, reasonLost, l.c.opt.Now())
+	return !l.full() || l.cut(l.batch.end)
+}
+
+func (l *lane) add(r *kgo.Record) {
+	l.batch.cost += costOf(r)
+	if r.Attrs.IsControl() {
+		l.batch.skip(r.Offset, l.c.opt.Now())
+		return
+	}
+	kafka.FillRecord(&l.rec, l.batch.src.topicID, r)
+	if why := l.batch.add(&l.rec, l.c.opt.Now()); why != nil {
+		l.c.m.quarantined(l.key.topic, why.Reason)
+	}
+}
+
+// full reports whether the batch must be cut behind its last record.
+func (l *lane) full() bool {
+	if d, ok := l.duty(); ok {
+		return l.batch.end >= d.End
+	}
+	return l.batch.rows.Len()+l.batch.bad.len() >= l.c.opt.MaxRows || l.batch.bytes >= l.c.opt.MaxBytes
+}
+
+// cut plans the range [batch.first, end) and sends it on its way. It waits while too many ranges are in flight, and returns false when the lane must stop.
+func (l *lane) cut(end int64) bool {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.quit:
+		return false
+	}
+	l.batch.end = end
+	r := plannedRange{First: l.batch.first, End: end, Day: l.c.today()}
+	if d, ok := l.duty(); ok {
+		r.Day, r.Replay, r.Shard = d.Day, d.Replay, d.Shard
+	}
+	e, err := l.batch.encode(l.c.buffer(), r)
+	if err != nil {
+		// Own columns that do not fit together are a fault of this program: nothing may be skipped, so the process must not go on.
+		l.c.abort(err)
+		return false
+	}
+	s := &span{encoded: e, intended: make(chan struct{})}
+	l.c.m.cut(e, l.c.opt.Now().Sub(l.batch.since))
+	l.batch.next()
+
+	return l.plan(s) && l.prepare()
+}
+
+// plan adds the range to those under way and sets it going; false if the lane must stop.
+func (l *lane) plan(s *span) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != laneRunning {
+		return false
+	}
+	if len(l.duties) > 0 {
+		l.duties = l.duties[1:]
+	}
+	l.spans = append(l.spans, s)
+	l.carriers.Add(1)
+	go l.carry(s)
+	return true
+}

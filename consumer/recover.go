@@ -1,0 +1,329 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/audittrail/audittrail/internal/clickhouse"
+	"github.com/audittrail/audittrail/internal/kafka"
+	"github.com/audittrail/audittrail/schemas/audit"
+	tables "github.com/audittrail/audittrail/schemas/clickhouse"
+)
+
+// duty is a range that must be cut exactly so, since it may be in ClickHouse already: somebody planned it before.
+type duty struct {
+	plannedRange
+	// check says that its token is not sure to tell a repeat: which offsets ClickHouse has must be asked first.
+	check bool
+	// safe is when no earlier insert of it can land any more.
+	safe time.Time
+}
+
+// adjust runs between the fetch of the group's offsets and the first records of newly assigned partitions: it tells each lane where to begin.
+func (c *Consumer) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	names := make([]string, 0, len(offsets))
+	for t := range offsets {
+		names = append(names, t)
+	}
+	meta, err := kafka.FetchMetadata(ctx, c.client, names...)
+	if err != nil {
+		return nil, err
+	}
+	starts, err := kafka.FetchStartOffsets(ctx, c.client, names...)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for topic, ps := range offsets {
+		for p := range ps {
+			l := c.lanes[partitionKey{topic, p}]
+			if l == nil {
+				continue
+			}
+			from := l.begin(meta.Topics[topic].ID, starts[topic][p])
+			// Without the epoch: our own check for replaced records is by the log's start and the topic's id.
+			ps[p] = kgo.NewOffset().At(from)
+			l.start()
+		}
+	}
+	return offsets, nil
+}
+
+// committedState is what the group's offset commit said of a partition.
+type committedState struct {
+	offset int64
+	plan   plan
+}
+
+// begin settles where the lane starts, given the topic's id and the first offset that the log has, and returns it.
+func (l *lane) begin(topicID [16]byte, logStart int64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.found
+	from := logStart
+	switch {
+	case s == nil: // the group has never committed here
+	case s.plan.TopicID != topicID && s.plan.TopicID != [16]byte{}:
+		l.c.m.incidents.WithLabelValues("topic_recreated").Inc()
+		l.log.Error("the topic was deleted and created again since the last commit, reading the new one from its start",
+			"offset", s.offset, "was", uuidText(s.plan.TopicID), "is", uuidText(topicID))
+		l.found = nil
+	default:
+		from = s.offset
+	}
+	l.begun = true
+	l.batch.src.topicID, l.topicID = topicID, topicID
+	l.offset = from
+	l.batch.first, l.batch.end = from, from
+	return from
+}
+
+// recover asks ClickHouse what it may have beyond the committed offset, before anything is planned. It waits for ClickHouse as long as it takes, and
+// returns false when the lane must stop.
+func (l *lane) recover() bool {
+	for attempt := 0; ; attempt++ {
+		duties, err := l.findDuties(l.ctx)
+		if err == nil {
+			l.mu.Lock()
+			l.duties = duties
+			l.mu.Unlock()
+			return true
+		}
+		l.c.clickhouseOK.Set(err)
+		if !l.pause("recovery is waiting for clickhouse", err, attempt) {
+			return false
+		}
+	}
+}
+
+func (l *lane) findDuties(ctx context.Context) ([]duty, error) {
+	now := l.c.opt.Now()
+	var p plan
+	if l.found != nil {
+		p = l.found.plan
+	}
+	planned := l.batch.first
+	var duties []duty
+	if len(p.Ranges) > 0 {
+		sure, err := l.c.tokensSure(ctx, l.topicID, l.key.partition, p.At)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range p.Ranges {
+			if r.First != planned {
+				l.log.Error("a planned range does not begin where the one before ends", "first", r.First, "want", planned)
+				break
+			}
+			check := r.Replay > 0 || p.Decoder != audit.DecoderVersion || !sure
+			if check {
+				r.Replay = max(r.Replay, 1)
+			}
+			duties = append(duties, duty{r, check, p.At.Add(l.c.opt.InsertTimeout)})
+			planned = r.End
+		}
+	}
+	stored, err := l.c.storedEnd(ctx, l.topicID, l.key, planned)
+	if err != nil {
+		return nil, err
+	}
+	if stored > planned {
+		// Intents were lost: the offset was reset, or the group's commits expired. How old the inserts are, nobody knows.
+		l.c.m.incidents.WithLabelValues("intents_lost").Inc()
+		l.log.Warn("clickhouse has offsets beyond those that the group committed, checking them all", "from", planned, "to", stored)
+		for first := planned; first < stored; first += int64(l.c.opt.MaxRows) {
+			end := min(first+int64(l.c.opt.MaxRows), stored)
+			r := plannedRange{First: first, End: end, Day: l.c.today(), Replay: 1}
+			duties = append(duties, duty{r, true, now.Add(l.c.opt.InsertTimeout)})
+		}
+	}
+	return duties, nil
+}
+
+// tokensSure reports whether tokens of an intent of that time are surely still in every deduplication window: half of a window is the limit, since the
+// inserts may have come later than the intent.
+func (c *Consumer) tokensSure(ctx context.Context, topicID [16]byte, partition int32, at time.Time) (bool, error) {
+	w := c.windows
+	if w.age > 0 && c.opt.Now().Sub(at) > w.age/2 {
+		return false, nil
+	}
+	// Every range makes one row of the ledger, and at most one block in each table.
+	var blocks uint64
+	err := c.opt.ClickHouse.QueryRow(ctx, "SELECT count() FROM audit."+tables.TableLedger+" WHERE settled_at >= fromUnixTimestamp64Milli({at:Int64})",
+		clickhouse.Params{"at": strconv.FormatInt(at.UnixMilli(), 10)}, &blocks)
+	if err != nil {
+		return false, fmt.Errorf("count the blocks since %s: %w", at, err)
+	}
+	return blocks <= w.blocks/2, nil
+}
+
+// storedEnd returns the offset behind the highest one at or above from that any table has; from if there is none.
+func (c *Consumer) storedEnd(ctx context.Context, topicID [16]byte, key partitionKey, from int64) (int64, error) {
+	table := c.table(key.topic)
+	const by = " WHERE src_topic_id = {topic:UUID} AND src_partition = {partition:UInt32} AND "
+	var end int64
+	err := c.opt.ClickHouse.QueryRow(ctx,
+		// max of nothing is 0, which is an offset: each part is compared with from.
+		"SELECT max(e) FROM (SELECT {from:Int64} AS e"+
+			" UNION ALL SELECT if(count() = 0, {from:Int64}, max(src_offset) + 1) FROM audit."+table+by+"src_offset >= {from:Int64}"+
+			" UNION ALL SELECT if(count() = 0, {from:Int64}, max(src_offset) + 1) FROM audit."+tables.TableQuarantine+by+"src_offset >= {from:Int64}"+
+			" UNION ALL SELECT if(count() = 0, {from:Int64}, max(end_offset)) FROM audit."+tables.TableLedger+by+"end_offset > {from:Int64})",
+		clickhouse.Params{"topic": uuidText(topicID), "partition": strconv.Itoa(int(key.partition)), "from": strconv.FormatInt(from, 10)}, &end)
+	if err != nil {
+		return 0, fmt.Errorf("find the highest stored offset: %w", err)
+	}
+	return end, nil
+}
+
+// pause waits before another attempt; false when the lane must stop.
+func (l *lane) pause(what string, err error, attempt int) bool {
+	if attempt%10 == 0 {
+		l.log.Warn(what, "attempt", attempt+1, "error", err)
+	}
+	select {
+	case <-time.After(backoff(attempt)):
+		return true
+	case <-l.quit:
+		return false
+	}
+}
+
+// offsetSet is the offsets of one range that a table has.
+type offsetSet struct {
+	first int64
+	bits  []uint64
+	// rows counts the rows, which is more than the offsets if an offset was stored twice.
+	rows int64
+}
+
+func newOffsetSet(first, end int64) *offsetSet {
+	return &offsetSet{first: first, bits: make([]uint64, (end-first+63)/64)}
+}
+
+func (s *offsetSet) add(offset int64) {
+	i := offset - s.first
+	s.bits[i/64] |= 1 << (i % 64)
+	s.rows++
+}
+
+func (s *offsetSet) has(offset int64) bool {
+	if s == nil {
+		return false
+	}
+	i := offset - s.first
+	return i >= 0 && i/64 < int64(len(s.bits)) && s.bits[i/64]&(1<<(i%64)) != 0
+}
+
+func (s *offsetSet) len() int64 {
+	n := 0
+	for _, w := range s.bits {
+		n += bits.OnesCount64(w)
+	}
+	return int64(n)
+}
+
+// check asks which offsets of a range ClickHouse has. Its answer counts only once no earlier insert can land any more, so it waits for that first. It
+// returns false when the lane must stop.
+func (l *lane) check(d duty) bool {
+	for attempt := 0; ; attempt++ {
+		err := l.tryCheck(d)
+		if err == nil {
+			return true
+		}
+		if !l.pause("a range check is waiting", err, attempt) {
+			return false
+		}
+	}
+}
+
+func (l *lane) tryCheck(d duty) error {
+	if left := d.safe.Sub(l.c.opt.Now()); left > 0 {
+		return fmt.Errorf("an earlier insert may still land for %s", left.Round(time.Second))
+	}
+	running, err := l.c.insertsRunning(l.ctx, l.topicID, l.key.partition)
+	if err != nil {
+		return err
+	}
+	if running > 0 {
+		return fmt.Errorf("%d earlier inserts still run", running)
+	}
+	stored, err := l.c.storedOffsets(l.ctx, l.c.table(l.key.topic), l.topicID, l.key.partition, d.First, d.End)
+	if err != nil {
+		return err
+	}
+	quarantined, err := l.c.storedOffsets(l.ctx, tables.TableQuarantine, l.topicID, l.key.partition, d.First, d.End)
+	if err != nil {
+		return err
+	}
+	l.batch.stored, l.batch.quarantined = stored, quarantined
+	l.c.m.checked(checkResult(stored, quarantined, d.End-d.First))
+	if stored.rows > stored.len() || quarantined.rows > quarantined.len() {
+		l.c.m.incidents.WithLabelValues("doubled").Inc()
+		l.log.Error("clickhouse has more rows than offsets in a range; nothing is deleted", "first", d.First, "end", d.End,
+			"rows", stored.rows, "offsets", stored.len(), "quarantined", quarantined.rows)
+	}
+	return nil
+}
+
+func checkResult(stored, quarantined *offsetSet, offsets int64) string {
+	n := stored.len() + quarantined.len()
+	switch {
+	case stored.rows > stored.len() || quarantined.rows > quarantined.len():
+		return "over"
+	case n == 0:
+		return "empty"
+	case n == offsets:
+		return "full"
+	default: // holes look the same
+		return "partial"
+	}
+}
+
+// insertsRunning counts the inserts for a partition that ClickHouse is still at work on.
+func (c *Consumer) insertsRunning(ctx context.Context, topicID [16]byte, partition int32) (uint64, error) {
+	var n uint64
+	err := c.opt.ClickHouse.QueryRow(ctx, "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"+
+		// The embedded engine has no query ids of its own and keeps the client's there.
+		" OR (query LIKE 'INSERT%' AND position(Settings['log_comment'], {prefix:String}) > 0)",
+		clickhouse.Params{"prefix": queryPrefix(topicID, partition)}, &n)
+	if err != nil {
+		return 0, fmt.Errorf("ask for running inserts: %w", err)
+	}
+	return n, nil
+}
+
+// queryPrefix begins the query ids of all inserts for a partition.
+func queryPrefix(topicID [16]byte, partition int32) string {
+	return fmt.Sprintf("audittrail/%s/%d/", uuidText(topicID), partition)
+}
+
+// storedOffsets returns which offsets of [first, end) the table has.
+func (c *Consumer) storedOffsets(ctx context.Context, table string, topicID [16]byte, partition int32, first, end int64) (*offsetSet, error) {
+	rows, err := c.opt.ClickHouse.Query(ctx, "SELECT src_offset FROM audit."+table+
+		" WHERE src_topic_id = {topic:UUID} AND src_partition = {partition:UInt32} AND src_offset >= {first:Int64} AND src_offset < {end:Int64}",
+		clickhouse.Params{
+			"topic": uuidText(topicID), "partition": strconv.Itoa(int(partition)),
+			"first": strconv.FormatInt(first, 10), "end": strconv.FormatInt(end, 10),
+		})
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for stored offsets: %w", table, err)
+	}
+	defer rows.Close()
+	set := newOffsetSet(first, end)
+	for rows.Next() {
+		var o int64
+		if err := rows.Scan(&o); err != nil {
+			return nil, fmt.Errorf("read stored offsets of %s: %w", table, err)
+		}
+		set.add(o)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read stored offsets of %s: %w", table, err)
+	}
+	return set, nil
+}

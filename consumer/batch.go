@@ -115,7 +115,7 @@ func (b *batch) encode(buf *proto.Buffer, r plannedRange) (*encoded, error) {
 	}
 	if b.bad.len() > 0 {
 		b.bad.setDay(r.Day)
-		if err := e.encode(tables.TableQuarantine, "/q", b.bad.input); err != nil {
+		if err := e.encode(tables.TableQuarantine, quarantineSuffix, b.bad.input); err != nil {
 			return nil, err
 		}
 	}

@@ -65,6 +65,10 @@ func (l *lane) intend(s *span) (deadline time.Time, err error) {
 		s.intentAt = time.Time{}
 		s.intended = make(chan struct{})
 	}
+	if mutated("intent") && s.intentAt.IsZero() {
+		s.intentAt = l.c.opt.Now()
+		close(s.intended)
+	}
 	waiting := s.intentAt.IsZero()
 	intended := s.intended
 	l.mu.Unlock()
@@ -112,14 +116,27 @@ func (l *lane) insert(s *span, deadline time.Time) error {
 }
 
 func (l *lane) send(ctx context.Context, b tokenBlock, token string) error {
+	step := steps[b.suffix]
+	if err := failpoint(step + "-before"); err != nil {
+		return err
+	}
+	if mutated("token") {
+		token += uuid.NewString()
+	}
 	start := l.c.opt.Now()
 	err := l.c.opt.ClickHouse.Insert(ctx, clickhouse.Insert{
 		Table: b.table, Block: b.Block, Token: token,
 		QueryID: queryPrefix(l.topicID, l.key.partition) + uuid.NewString(),
 	})
 	l.c.m.insert(b.table, err, l.c.opt.Now().Sub(start))
+	if err == nil {
+		err = failpoint(step + "-after")
+	}
 	return err
 }
+
+// steps name the inserts of a range, by the suffixes of their tokens.
+var steps = map[string]string{"": "rows", quarantineSuffix: "quarantine", ledgerSuffix: "ledger"}
 
 // retry waits before the next attempt, and returns false if the partition is lost meanwhile.
 func (l *lane) retry(s *span, err error, attempt int) bool {
@@ -165,7 +182,11 @@ func (l *lane) settle(s *span) {
 	l.c.commits.request(l)
 }
 
-const ledgerSuffix = "/l"
+// The suffixes that tell a range's tokens apart.
+const (
+	quarantineSuffix = "/q"
+	ledgerSuffix     = "/l"
+)
 
 // ledgerBlock returns the range's row of the ledger. It is made anew for each attempt: under its token only the first one counts.
 func (c *Consumer) ledgerBlock(s *span, token string) (tokenBlock, error) {

@@ -82,6 +82,8 @@ type snapshot struct {
 	metadata string
 	at       time.Time
 	spans    []*span
+	// intends says that one of the spans has no intent yet.
+	intends bool
 }
 
 // commit writes the lanes' offsets and plans and returns the lanes for which it must be tried again.
@@ -107,12 +109,29 @@ func (k *committer) commit(ctx context.Context, lanes []*lane) (again []*lane) {
 	ctx, cancel := context.WithTimeout(ctx, k.c.opt.SessionTimeout)
 	defer cancel()
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error { setMetadata(req, snaps); return nil })
+	step := stepOf(snaps)
+	if failpoint(step+"-before") != nil {
+		return lanes
+	}
 	start := k.c.opt.Now()
 	k.c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, res *kmsg.OffsetCommitResponse, err error) {
+		if err == nil {
+			err = failpoint(step + "-after")
+		}
 		again = k.answer(snaps, res, err)
 	})
 	k.c.m.stage("commit", k.c.opt.Now().Sub(start))
 	return again
+}
+
+// stepOf names a commit for the fault tests: one that carries a new intent, or only settled offsets.
+func stepOf(snaps map[partitionKey]snapshot) string {
+	for _, s := range snaps {
+		if s.intends {
+			return "intent"
+		}
+	}
+	return "settle"
 }
 
 func setMetadata(req *kmsg.OffsetCommitRequest, snaps map[partitionKey]snapshot) {
@@ -175,7 +194,7 @@ func fenced(err error) bool {
 func (l *lane) snapshot(now time.Time) (snapshot, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.state == laneGone || !l.begun {
+	if (l.state == laneGone && !mutated("lock")) || !l.begun {
 		return snapshot{}, false
 	}
 	s := snapshot{lane: l, offset: l.offset, at: now}
@@ -184,6 +203,7 @@ func (l *lane) snapshot(now time.Time) (snapshot, bool) {
 		if l.state == laneDraining && sp.intentAt.IsZero() {
 			break // those behind it have none either
 		}
+		s.intends = s.intends || sp.intentAt.IsZero()
 		p.Ranges = append(p.Ranges, sp.plannedRange)
 		s.spans = append(s.spans, sp)
 	}
@@ -192,6 +212,9 @@ func (l *lane) snapshot(now time.Time) (snapshot, bool) {
 		if len(p.Ranges) < maxPlanned {
 			p.Ranges = append(p.Ranges, d.plannedRange)
 		}
+	}
+	if mutated("intent") {
+		p.Ranges = nil
 	}
 	s.metadata = p.String()
 	return s, true

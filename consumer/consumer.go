@@ -294,20 +294,12 @@ func (c *Consumer) stop() {
 	c.giveUp(all, false)
 }
 
-// newRows returns the columns for a topic's records.
-func (c *Consumer) newRows(topic string) rows {
-	if topic == c.opt.Kafka.Topic(kafka.TopicAlerts) {
+// newRows returns columns for the table.
+func newRows(table string) rows {
+	if table == tables.TableAlertVersions {
 		return newAlertRows()
 	}
 	return newEventRows()
-}
-
-// table is where a topic's records go.
-func (c *Consumer) table(topic string) string {
-	if topic == c.opt.Kafka.Topic(kafka.TopicAlerts) {
-		return tables.TableAlertVersions
-	}
-	return tables.TableEvents
 }
 
 // today is the ingest day of a range that is planned now.

@@ -47,7 +47,7 @@ func (l *lane) nothingStored(s *span) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	set, err := l.c.storedOffsets(l.ctx, l.c.table(l.key.topic), l.topicID, l.key.partition, s.First, s.End)
+	set, err := storedOffsets(l.ctx, l.c.opt.ClickHouse, tableOf(l.key.topic), l.topicID, l.key.partition, s.First, s.End)
 	if err != nil {
 		return false, err
 	}
@@ -57,7 +57,7 @@ func (l *lane) nothingStored(s *span) (bool, error) {
 
 // halves reads the range again and encodes it in two parts, or as one quarantined row if it has just one row.
 func (l *lane) halves(s *span, refusal error) ([]*span, error) {
-	b := &batch{src: s.src, rows: l.c.newRows(l.key.topic), bad: newQuarantineRows(), first: s.First, end: s.First}
+	b := &batch{src: s.src, rows: newRows(tableOf(l.key.topic)), bad: newQuarantineRows(), first: s.First, end: s.First}
 	middle := s.First + (s.End-s.First)/2
 	alone := s.account.rows == 1
 	var parts []*span

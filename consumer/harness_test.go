@@ -33,6 +33,9 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	if text := os.Getenv(childEnv); text != "" {
+		os.Exit(runChild(text))
+	}
 	code := m.Run()
 	if shared.stop != nil {
 		shared.stop()
@@ -284,4 +287,11 @@ func (w testWriter) Write(p []byte) (int, error) {
 
 func testLogger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// eventRecordTo returns the i-th event as a record for one partition.
+func eventRecordTo(w *world, i int, partition int32) *kgo.Record {
+	r := kafka.EventRecord(w.topic(), w.event(i))
+	r.Partition = partition
+	return r
 }

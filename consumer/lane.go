@@ -105,7 +105,7 @@ func newLane(c *Consumer, key partitionKey) *lane {
 		loop:  make(chan struct{}),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.batch.rows = c.newRows(key.topic)
+	l.batch.rows = newRows(tableOf(key.topic))
 	l.batch.bad = newQuarantineRows()
 	l.batch.src = source{topic: key.topic, partition: key.partition}
 	return l

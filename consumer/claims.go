@@ -1,0 +1,245 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/audittrail/audittrail/internal/clickhouse"
+	"github.com/audittrail/audittrail/internal/kafka"
+	tables "github.com/audittrail/audittrail/schemas/clickhouse"
+)
+
+// claim is one row of the ledger: what ClickHouse should have of a range.
+type claim struct {
+	plannedRange
+	totals
+	quarantined, holes uint64
+}
+
+// totals sum up rows so that they can be compared: how many, the sum of their offsets, and the exclusive or of their hashes. Totals of ranges that do not
+// overlap can be joined.
+type totals struct {
+	rows      uint64
+	offsetSum int64
+	hashXor   uint64
+}
+
+func (t *totals) join(o totals) {
+	t.rows += o.rows
+	t.offsetSum += o.offsetSum // wraps around like the database's does: equal sums stay equal
+	t.hashXor ^= o.hashXor
+}
+
+// partitionClaims are the claims of one partition, by offset.
+type partitionClaims struct {
+	key     partitionKey
+	topicID [16]byte
+	table   string
+	claims  []claim
+}
+
+// claims reads the ledger's rows of the days.
+func (v *verifier) claims(ctx context.Context) ([]partitionClaims, error) {
+	where, params := v.days()
+	rows, err := v.ch.Query(ctx, "SELECT src_topic, src_topic_id, src_partition, first_offset, end_offset, rows, quarantined, holes,"+
+		" toInt64(offset_sum), hash_xor, ingest_day, replay FROM audit."+tables.TableLedger+" FINAL WHERE "+where+
+		" ORDER BY src_topic, src_topic_id, src_partition, first_offset", params)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	defer rows.Close()
+	var out []partitionClaims
+	for rows.Next() {
+		var (
+			c         claim
+			topic     string
+			id        uuid.UUID
+			partition uint32
+		)
+		err := rows.Scan(&topic, &id, &partition, &c.First, &c.End, &c.rows, &c.quarantined, &c.holes, &c.offsetSum, &c.hashXor, &c.Day, &c.Replay)
+		if err != nil {
+			return nil, fmt.Errorf("read the ledger: %w", err)
+		}
+		key := partitionKey{topic, int32(partition)}
+		if n := len(out); n == 0 || out[n-1].key != key || out[n-1].topicID != id {
+			out = append(out, partitionClaims{key: key, topicID: id, table: tableOf(topic)})
+		}
+		p := &out[len(out)-1]
+		p.claims = append(p.claims, c)
+		v.all++
+		v.report.Ranges++
+		v.report.Rows += c.rows
+		v.report.Quarantined += c.quarantined
+	}
+	return out, rows.Err()
+}
+
+// tableOf is where a topic's records go, whatever its prefix.
+func tableOf(topic string) string {
+	if strings.HasSuffix(topic, kafka.TopicAlerts) {
+		return tables.TableAlertVersions
+	}
+	return tables.TableEvents
+}
+
+// partition checks the claims of one partition: that they leave no gap, that each holds, and that Kafka agrees.
+func (v *verifier) partition(ctx context.Context, p *partitionClaims) error {
+	end := p.claims[0].First
+	for _, c := range p.claims {
+		if c.First > end {
+			if err := v.gap(ctx, p, end, c); err != nil {
+				return err
+			}
+		}
+		end = max(end, c.End)
+		if c.rows+c.quarantined+c.holes != uint64(c.End-c.First) {
+			v.found(p.finding(FindingAltered, c, c.rows, fmt.Sprintf("the ledger itself does not add up: %d rows + %d quarantined + %d holes", c.rows, c.quarantined, c.holes)))
+		}
+	}
+	// All at once first: only where the sum is off is it worth looking for the range at fault. Claims that overlap cannot be joined.
+	for _, run := range disjoint(p.claims) {
+		if err := v.narrow(ctx, p, run); err != nil {
+			return err
+		}
+	}
+	if v.opt.SkipKafka {
+		return nil
+	}
+	return v.compareWithKafka(ctx, p)
+}
+
+// disjoint cuts the claims into runs of ranges that do not overlap.
+func disjoint(claims []claim) [][]claim {
+	var runs [][]claim
+	start := 0
+	for i := 1; i < len(claims); i++ {
+		if claims[i].First < claims[i-1].End {
+			runs = append(runs, claims[start:i])
+			start = i
+		}
+	}
+	return append(runs, claims[start:])
+}
+
+// narrow compares the joined claims with the table, and halves them until the range at fault stands alone.
+func (v *verifier) narrow(ctx context.Context, p *partitionClaims, claims []claim) error {
+	var want totals
+	var quarantined uint64
+	for _, c := range claims {
+		want.join(c.totals)
+		quarantined += c.quarantined
+	}
+	first, end := claims[0].First, claims[len(claims)-1].End
+	got, err := v.stored(ctx, p, first, end)
+	if err != nil {
+		return err
+	}
+	gotQuarantined, err := v.storedQuarantined(ctx, p, first, end)
+	if err != nil {
+		return err
+	}
+	if got == want && gotQuarantined == quarantined {
+		v.progress(len(claims))
+		return nil
+	}
+	if len(claims) > 1 {
+		half := len(claims) / 2
+		if err := v.narrow(ctx, p, claims[:half]); err != nil {
+			return err
+		}
+		return v.narrow(ctx, p, claims[half:])
+	}
+	v.progress(1)
+	return v.broken(ctx, p, claims[0], got, gotQuarantined)
+}
+
+// broken reports one claim that does not hold, and repairs it if that is wanted and possible.
+func (v *verifier) broken(ctx context.Context, p *partitionClaims, c claim, got totals, gotQuarantined uint64) error {
+	kind, want, have := FindingAltered, c.rows, got.rows
+	switch {
+	case got.rows < c.rows:
+		kind = FindingMissing
+	case got.rows > c.rows:
+		kind = FindingExtra
+	case gotQuarantined < c.quarantined:
+		kind, want, have = FindingMissing, c.quarantined, gotQuarantined
+	case gotQuarantined > c.quarantined:
+		kind, want, have = FindingExtra, c.quarantined, gotQuarantined
+	}
+	f := p.finding(kind, c, have, "")
+	f.Want = want
+	if want == c.quarantined && c.rows == got.rows && kind != FindingAltered {
+		f.Detail = "in the quarantine"
+	}
+	at := v.found(f)
+	if v.opt.Repair && kind == FindingMissing {
+		return v.repair(ctx, p, c.plannedRange, at)
+	}
+	return nil
+}
+
+// gap reports offsets that no row of the ledger covers.
+func (v *verifier) gap(ctx context.Context, p *partitionClaims, first int64, next claim) error {
+	c := claim{plannedRange: plannedRange{First: first, End: next.First, Day: next.Day}}
+	got, err := v.stored(ctx, p, c.First, c.End)
+	if err != nil {
+		return err
+	}
+	f := v.found(p.finding(FindingGap, c, got.rows, "no row of the ledger covers these offsets"))
+	if v.opt.Repair {
+		return v.repair(ctx, p, c.plannedRange, f)
+	}
+	return nil
+}
+
+func (p *partitionClaims) finding(kind FindingKind, c claim, got uint64, detail string) Finding {
+	return Finding{
+		Kind: kind, Topic: p.key.topic, TopicID: uuidText(p.topicID), Partition: p.key.partition, First: c.First, End: c.End,
+		Day: c.Day.Format(time.DateOnly), Want: c.rows, Got: got, Detail: detail,
+	}
+}
+
+func (p *partitionClaims) params(first, end int64) clickhouse.Params {
+	return clickhouse.Params{
+		"topic": uuidText(p.topicID), "partition": strconv.Itoa(int(p.key.partition)),
+		"first": strconv.FormatInt(first, 10), "end": strconv.FormatInt(end, 10),
+	}
+}
+
+const inRange = " WHERE src_topic_id = {topic:UUID} AND src_partition = {partition:UInt32} AND src_offset >= {first:Int64} AND src_offset < {end:Int64}"
+
+// stored sums up what the table has of [first, end).
+func (v *verifier) stored(ctx context.Context, p *partitionClaims, first, end int64) (totals, error) {
+	var t totals
+	err := v.ch.QueryRow(ctx, "SELECT count(), sum(src_offset), groupBitXor(raw_hash) FROM audit."+p.table+inRange, p.params(first, end),
+		&t.rows, &t.offsetSum, &t.hashXor)
+	if err != nil {
+		return t, fmt.Errorf("sum up %s: %w", p.table, err)
+	}
+	return t, nil
+}
+
+func (v *verifier) storedQuarantined(ctx context.Context, p *partitionClaims, first, end int64) (uint64, error) {
+	var n uint64
+	err := v.ch.QueryRow(ctx, "SELECT count() FROM audit."+tables.TableQuarantine+inRange, p.params(first, end), &n)
+	if err != nil {
+		return 0, fmt.Errorf("count the quarantine: %w", err)
+	}
+	return n, nil
+}
+
+func (v *verifier) progress(n int) {
+	v.done += n
+	if v.opt.Progress != nil {
+		v.opt.Progress(v.done, v.all)
+	}
+}
+
+// errNotHeld says that Kafka cannot tell any more.
+var errNotHeld = errors.New("kafka no longer holds the range")

@@ -1,0 +1,159 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/audittrail/audittrail/internal/clickhouse"
+	"github.com/audittrail/audittrail/internal/kafka"
+)
+
+// FindingKind is what is wrong with a range of offsets or a day.
+type FindingKind string
+
+// The kinds of findings.
+const (
+	// FindingGap: no row of the ledger covers the range.
+	FindingGap FindingKind = "gap"
+	// FindingMissing: fewer rows than the ledger says.
+	FindingMissing FindingKind = "missing"
+	// FindingExtra: more rows than the ledger says.
+	FindingExtra FindingKind = "extra"
+	// FindingAltered: the rows are not those that the ledger, or Kafka, says they are.
+	FindingAltered FindingKind = "altered"
+	// FindingRollup: a rollup and the events of a day do not add up.
+	FindingRollup FindingKind = "rollup"
+)
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	Kind      FindingKind `json:"kind"`
+	Topic     string      `json:"topic,omitempty"`
+	TopicID   string      `json:"topic_id,omitempty"`
+	Partition int32       `json:"partition"`
+	// First and End bound the offsets: [First, End).
+	First int64 `json:"first"`
+	End   int64 `json:"end"`
+	// Day is the ingest day.
+	Day string `json:"day,omitempty"`
+	// Want and Got count rows.
+	Want uint64 `json:"want"`
+	Got  uint64 `json:"got"`
+	// Detail says more, in words.
+	Detail string `json:"detail,omitempty"`
+	// Repaired says that the missing rows were read from Kafka again and are in now.
+	Repaired bool `json:"repaired,omitempty"`
+}
+
+func (f Finding) String() string {
+	where := fmt.Sprintf("%s partition %d offsets [%d, %d)", f.Topic, f.Partition, f.First, f.End)
+	if f.Kind == FindingRollup {
+		where = "day " + f.Day
+	}
+	s := fmt.Sprintf("%s: %s: want %d rows, got %d", f.Kind, where, f.Want, f.Got)
+	if f.Detail != "" {
+		s += " (" + f.Detail + ")"
+	}
+	if f.Repaired {
+		s += ", repaired"
+	}
+	return s
+}
+
+// RepeatedID is an event id that several records carry: a producer has sent the event more than once. The trail keeps all of them.
+type RepeatedID struct {
+	ID      string `json:"id"`
+	Records uint64 `json:"records"`
+}
+
+// Report is what Verify found.
+type Report struct {
+	// Ranges, Rows and Quarantined are what the ledger says of the span.
+	Ranges      uint64 `json:"ranges"`
+	Rows        uint64 `json:"rows"`
+	Quarantined uint64 `json:"quarantined"`
+	// FromKafka counts the ranges that were compared with Kafka's records, byte by byte through their hashes.
+	FromKafka uint64       `json:"compared_with_kafka"`
+	Findings  []Finding    `json:"findings"`
+	Repeated  []RepeatedID `json:"repeated_ids"`
+}
+
+// OK reports whether nothing is wrong, or all that was wrong is repaired. Repeated ids are not wrong.
+func (r *Report) OK() bool {
+	for _, f := range r.Findings {
+		if !f.Repaired {
+			return false
+		}
+	}
+	return true
+}
+
+// VerifyOptions say what to verify.
+type VerifyOptions struct {
+	Kafka      kafka.Config
+	ClickHouse *clickhouse.Client
+	// From and To bound the ingest days, both included. Zero: unbounded.
+	From, To time.Time
+	// SkipKafka leaves out the comparison with Kafka's records.
+	SkipKafka bool
+	// Repair reads what is missing from Kafka again and inserts it.
+	Repair bool
+	// Progress is called now and then with the number of ranges done and of all; nil for none.
+	Progress func(done, all int)
+	Logger   *slog.Logger
+}
+
+// maxRepeated bounds how many repeated ids a report lists.
+const maxRepeated = 100
+
+// Verify compares what the ledger says of the days with the rows in ClickHouse, with the rollups, and with Kafka as far as it still has the records. An
+// error says that it could not be finished; what is wrong with the data stands in the report.
+func Verify(ctx context.Context, opt VerifyOptions) (*Report, error) {
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	v := &verifier{opt: opt, ch: opt.ClickHouse, report: &Report{Findings: []Finding{}, Repeated: []RepeatedID{}}}
+	parts, err := v.claims(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range parts {
+		if err := v.partition(ctx, &parts[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.rollups(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.repeatedIDs(ctx); err != nil {
+		return nil, err
+	}
+	return v.report, nil
+}
+
+type verifier struct {
+	opt    VerifyOptions
+	ch     *clickhouse.Client
+	report *Report
+	// all and done count ranges, for the progress.
+	all, done int
+}
+
+func (v *verifier) found(f Finding) *Finding {
+	v.report.Findings = append(v.report.Findings, f)
+	return &v.report.Findings[len(v.report.Findings)-1]
+}
+
+// days is the condition on ingest_day, and its parameters.
+func (v *verifier) days() (string, clickhouse.Params) {
+	from, to := "1970-01-01", "2149-06-06" // the bounds of ClickHouse's Date
+	if !v.opt.From.IsZero() {
+		from = v.opt.From.UTC().Format(time.DateOnly)
+	}
+	if !v.opt.To.IsZero() {
+		to = v.opt.To.UTC().Format(time.DateOnly)
+	}
+	return "ingest_day >= {from:Date} AND ingest_day <= {to:Date}", clickhouse.Params{"from": from, "to": to}
+}

@@ -47,6 +47,7 @@ type partitionClaims struct {
 // claims reads the ledger's rows of the days.
 func (v *verifier) claims(ctx context.Context) ([]partitionClaims, error) {
 	where, params := v.days()
+	where = v.ofTopic(where, params)
 	rows, err := v.ch.Query(ctx, "SELECT src_topic, src_topic_id, src_partition, first_offset, end_offset, rows, quarantined, holes,"+
 		" toInt64(offset_sum), hash_xor, ingest_day, replay FROM audit."+tables.TableLedger+" FINAL WHERE "+where+
 		" ORDER BY src_topic, src_topic_id, src_partition, first_offset", params)
@@ -67,6 +68,9 @@ func (v *verifier) claims(ctx context.Context) ([]partitionClaims, error) {
 			return nil, fmt.Errorf("read the ledger: %w", err)
 		}
 		key := partitionKey{topic, int32(partition)}
+		if !v.owned(key) {
+			continue
+		}
 		if n := len(out); n == 0 || out[n-1].key != key || out[n-1].topicID != id {
 			out = append(out, partitionClaims{key: key, topicID: id, table: tableOf(topic)})
 		}

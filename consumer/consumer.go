@@ -25,6 +25,8 @@ type Consumer struct {
 	opt Options
 	log *slog.Logger
 	m   *metrics
+	// proof shows what the reconciliation finds.
+	proof *proof
 
 	kafkaOK, clickhouseOK ops.Check
 
@@ -55,7 +57,7 @@ func New(opt Options) (*Consumer, error) {
 	}
 	b := newBudget(opt.MemoryBytes)
 	return &Consumer{
-		opt: opt, log: opt.Logger, m: newMetrics(opt.Registry, b), budget: b,
+		opt: opt, log: opt.Logger, m: newMetrics(opt.Registry, b), proof: newProof(opt.Registry), budget: b,
 		kafkaOK: opt.Health.Check("kafka"), clickhouseOK: opt.Health.Check("clickhouse"),
 		ready:   make(chan struct{}),
 		inserts: make(chan struct{}, opt.Inserts),
@@ -114,6 +116,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	close(c.ready)
 	go c.commits.run(committing)
 	go c.watchClickHouse(committing)
+	go c.reconcile(committing)
 
 	polling, abort := context.WithCancelCause(ctx)
 	defer abort(nil)

@@ -154,12 +154,36 @@ func (w *world) event(i int) *audit.Event {
 // produce publishes the events from to to, exclusive, spread over the partitions.
 func (w *world) produce(from, to int) {
 	w.t.Helper()
+	var events []*audit.Event
+	for i := from; i < to; i++ {
+		events = append(events, w.event(i))
+	}
+	w.produceEvents(events...)
+}
+
+func (w *world) produceEvents(events ...*audit.Event) {
+	w.t.Helper()
+	var records []*kgo.Record
+	for _, e := range events {
+		records = append(records, kafka.EventRecord(w.topic(), e))
+	}
+	w.produceRecords(records)
+}
+
+// produceRaw publishes records with these values.
+func (w *world) produceRaw(values ...string) {
+	w.t.Helper()
+	var records []*kgo.Record
+	for _, v := range values {
+		records = append(records, &kgo.Record{Topic: w.topic(), Value: []byte(v)})
+	}
+	w.produceRecords(records)
+}
+
+func (w *world) produceRecords(records []*kgo.Record) {
+	w.t.Helper()
 	cl := w.client(kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	defer cl.Close()
-	var records []*kgo.Record
-	for i := from; i < to; i++ {
-		records = append(records, kafka.EventRecord(w.topic(), w.event(i)))
-	}
 	if err := cl.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
 		w.t.Fatal(err)
 	}

@@ -41,6 +41,9 @@ type Options struct {
 	// DrainTimeout is how long a stop or the loss of a partition waits for inserts that are under way; 10 s.
 	DrainTimeout time.Duration
 
+	// ReconcileEvery is how often the recent days are verified; a minute.
+	ReconcileEvery time.Duration
+
 	Logger *slog.Logger
 	// Registry gets the metrics; none when nil.
 	Registry prometheus.Registerer
@@ -48,6 +51,9 @@ type Options struct {
 	Health *ops.Health
 	// Now is the clock; time.Now.
 	Now func() time.Time
+
+	// testWindows replace the tables' deduplication windows in tests.
+	testWindows *windows
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -67,6 +73,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MemoryBytes, 512<<20)
 	setDefault(&o.InsertTimeout, time.Minute)
 	setDefault(&o.DrainTimeout, 10*time.Second)
+	setDefault(&o.ReconcileEvery, reconcileEvery)
 	if o.InFlight > maxPlanned {
 		return o, fmt.Errorf("consumer: %d ranges in flight a partition are more than the %d that fit into the offset's metadata", o.InFlight, maxPlanned)
 	}

@@ -90,6 +90,7 @@ func countByDay(ctx context.Context, ch *clickhouse.Client, table, sum, where st
 // repeatedIDs lists event ids that several records carry.
 func (v *verifier) repeatedIDs(ctx context.Context) error {
 	where, params := v.days()
+	where = v.ofTopic(where, params)
 	// Many ids need much memory: beyond a bound ClickHouse goes on on disk.
 	ctx = clickhouse.WithSettings(ctx, map[string]any{"max_bytes_before_external_group_by": 256 << 20})
 	rows, err := v.ch.Query(ctx, fmt.Sprintf("SELECT any(id), count() AS n FROM audit.%s WHERE %s GROUP BY sipHash128(tenant, id) HAVING n > 1 ORDER BY n DESC LIMIT %d",

@@ -29,6 +29,9 @@ var (
 // its rows.
 func (c *Consumer) readWindows(ctx context.Context) (windows, error) {
 	var w windows
+	if c.opt.testWindows != nil {
+		return *c.opt.testWindows, nil
+	}
 	for _, table := range []string{
 		tables.TableEvents, tables.TableQuarantine, tables.TableLedger, tables.TableAlertVersions, tables.TableRollupMinute, tables.TableRollupHour,
 	} {

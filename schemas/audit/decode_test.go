@@ -84,6 +84,22 @@ func TestDecodeReuse(t *testing.T) {
 	}
 }
 
+// TestHugeListsAreLetGo checks that one hostile event does not hold its memory in the reused one.
+func TestHugeListsAreLetGo(t *testing.T) {
+	d := NewDecoder()
+	var e Event
+	for _, value := range []string{`{"action":"a.b","targets":[` + strings.Repeat("{},", 5000) + `{}]}`, `{"action":"a.b"}`} {
+		rec := coordinates()
+		rec.Value = []byte(value)
+		if err := d.Decode(&rec, &e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := cap(e.Targets); n > maxKept {
+		t.Errorf("room for %d targets is kept", n)
+	}
+}
+
 // TestCloneDetaches overwrites the record, and the decoder's memory with another event, under a clone.
 func TestCloneDetaches(t *testing.T) {
 	d := NewDecoder()

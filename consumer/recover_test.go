@@ -1,0 +1,236 @@
+package consumer
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/audittrail/audittrail/internal/kafka"
+	"github.com/audittrail/audittrail/schemas/audit"
+)
+
+// consumed runs a consumer until everything is settled.
+func (w *world) consumed(opt Options) *running {
+	w.t.Helper()
+	c := w.start(opt)
+	w.settled(DefaultGroup)
+	c.stop(w.t)
+	return c
+}
+
+// commit puts the group's offset of partition 0 to offset with the metadata, as an operator or an earlier owner could have.
+func (w *world) commit(offset int64, metadata string) {
+	w.t.Helper()
+	adm := kadm.NewClient(w.client())
+	var o kadm.Offsets
+	o.Add(kadm.Offset{Topic: w.topic(), Partition: 0, At: offset, LeaderEpoch: -1, Metadata: metadata})
+	if err := adm.CommitAllOffsets(context.Background(), DefaultGroup, o); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// shortIntents makes the time that a check waits for earlier inserts short.
+func (w *world) shortIntents() Options {
+	opt := w.options()
+	opt.InsertTimeout = 300 * time.Millisecond
+	return opt
+}
+
+func (w *world) planOf(age time.Duration, decoder int, ranges ...plannedRange) string {
+	return plan{TopicID: w.topicID(), Decoder: decoder, At: time.Now().Add(-age), Ranges: ranges}.String()
+}
+
+func TestOffsetsResetToZeroDoubleNothing(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 300)
+	w.consumed(w.options())
+	w.commit(0, "") // an operator's tool knows nothing of plans
+	w.produce(300, 350)
+	opt := w.shortIntents()
+	opt.MaxRows = 100 // so that the range is checked in pieces
+	c := w.consumed(opt)
+	w.exactlyRows(350)
+	if n := testutil.ToFloat64(c.m.incidents.WithLabelValues("intents_lost")); n != 1 {
+		t.Errorf("%v incidents of lost intents were counted, want 1", n)
+	}
+	if n := testutil.ToFloat64(c.m.checks.WithLabelValues("full")); n != 3 {
+		t.Errorf("%v ranges were found full, want 3", n)
+	}
+}
+
+// exactlyRows demands n events in the events and both rollups; unlike exactly, not that the ledger's ranges do not overlap.
+func (w *world) exactlyRows(n uint64) {
+	w.t.Helper()
+	s := w.state()
+	if s.Events != n || s.Offsets != n || s.Minute != n || s.Hour != n {
+		w.t.Errorf("ClickHouse has %+v, want %d events in the events and both rollups", s, n)
+	}
+}
+
+func TestPendingRangeIsRepeatedUnderItsToken(t *testing.T) {
+	for name, stored := range map[string]bool{"the insert had landed": true, "it had not": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.produce(0, 120)
+			opt := w.options()
+			if stored {
+				opt.MaxRows = 40
+				w.consumed(opt)
+			}
+			today := time.Now().UTC().Truncate(24 * time.Hour)
+			w.commit(0, w.planOf(0, audit.DecoderVersion,
+				plannedRange{First: 0, End: 40, Day: today}, plannedRange{First: 40, End: 80, Day: today}, plannedRange{First: 80, End: 120, Day: today}))
+			c := w.consumed(w.options())
+			w.exactly(120, 0, 0)
+			if n := testutil.CollectAndCount(c.m.checks); n != 0 {
+				t.Errorf("%d range checks were made, the tokens are enough", n)
+			}
+		})
+	}
+}
+
+func TestUnsureTokensAreChecked(t *testing.T) {
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	for _, c := range []struct {
+		name    string
+		age     time.Duration
+		decoder int
+		replay  uint32
+		windows windows
+	}{
+		{"intent older than half of the window", 2 * time.Hour, audit.DecoderVersion, 0, windows{100_000, 3 * time.Hour}},
+		{"more blocks than half of the window since", time.Minute, audit.DecoderVersion, 0, windows{1, 0}},
+		{"another decoder", 0, audit.DecoderVersion + 1, 0, windows{100_000, 0}},
+		{"a repair", 0, audit.DecoderVersion, 1, windows{100_000, 0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.produce(0, 90)
+			// An earlier owner has stored [0, 60) under other tokens than the plan's, as if they were forgotten, and [60, 90) not at all.
+			opt := w.options()
+			opt.MaxRows = 30
+			opt.ClickHouse = w.ch
+			w.storeOnly(opt, 60)
+			w.commit(0, w.planOf(c.age, c.decoder,
+				plannedRange{First: 0, End: 45, Day: today, Replay: c.replay}, plannedRange{First: 45, End: 90, Day: today, Replay: c.replay}))
+			opt = w.shortIntents()
+			opt.testWindows = &c.windows
+			con := w.consumed(opt)
+			w.exactlyRows(90)
+			full, partial := testutil.ToFloat64(con.m.checks.WithLabelValues("full")), testutil.ToFloat64(con.m.checks.WithLabelValues("partial"))
+			if full != 1 || partial != 1 {
+				t.Errorf("%v ranges were found full and %v partial, want 1 and 1", full, partial)
+			}
+		})
+	}
+}
+
+// storeOnly consumes the first n records by hiding the others: they are published later by nobody, so the range after them is not stored.
+func (w *world) storeOnly(opt Options, n int64) {
+	w.t.Helper()
+	v := &verifier{opt: VerifyOptions{Kafka: w.cfg, ClickHouse: w.ch, Logger: testLogger(w.t)}, ch: w.ch, report: &Report{}}
+	p := &partitionClaims{key: partitionKey{w.topic(), 0}, topicID: w.topicID(), table: "events"}
+	r := plannedRange{First: 0, End: n, Day: time.Now().UTC().Truncate(24 * time.Hour), Replay: 77}
+	b, err := v.missing(context.Background(), p, r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := insertRepaired(context.Background(), w.ch, b, r, "other-cluster"); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestTopicCreatedAnewIsReadFromItsStart(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 50)
+	w.consumed(w.options())
+	old := w.topicID()
+	if err := w.broker.DeleteTopic(w.topic()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.broker.CreateTopic(w.topic(), 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.produce(50, 90)
+	w.commit(35, plan{TopicID: old, Decoder: audit.DecoderVersion, At: time.Now()}.String()) // brokers drop it; a group with a stale commit must not skip
+	c := w.consumed(w.options())
+	w.rows("new topic", w.events(), 40)
+	w.rows("both topics in the rollup", w.state().Minute, 90)
+	if n := testutil.ToFloat64(c.m.incidents.WithLabelValues("topic_recreated")); n != 1 {
+		t.Errorf("%v incidents were counted, want 1", n)
+	}
+}
+
+func (w *world) rows(what string, got, want uint64) {
+	w.t.Helper()
+	if got != want {
+		w.t.Errorf("%s: %d rows, want %d", what, got, want)
+	}
+}
+
+func TestDeletedRecordsLeaveAGapRow(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 100)
+	w.consumed(w.options())
+	w.produce(100, 200)
+	if err := w.broker.DeleteRecords(w.topic(), 0, 150); err != nil {
+		t.Fatal(err)
+	}
+	c := w.consumed(w.options())
+	w.exactly(150, 1, 49)
+	var stage, reason, detail string
+	w.one("SELECT stage, reason, error FROM audit.quarantine WHERE src_topic_id = {topic:UUID} AND src_offset = 100", &stage, &reason, &detail)
+	if stage != stageRetention || reason != string(reasonLost) || !strings.Contains(detail, "100 to 149") {
+		t.Errorf("the gap is recorded as %q %q %q", stage, reason, detail)
+	}
+	if n := testutil.ToFloat64(c.m.incidents.WithLabelValues("log_cut")); n != 1 {
+		t.Errorf("%v incidents were counted, want 1", n)
+	}
+}
+
+func TestTablesWithoutWindowsAreRefused(t *testing.T) {
+	for engine, want := range map[string]string{
+		"MergeTree ORDER BY x SETTINGS index_granularity = 8192":                                                                          "window of 0 blocks",
+		"MergeTree ORDER BY x SETTINGS non_replicated_deduplication_window = 10":                                                          "window of 10 blocks",
+		"ReplicatedMergeTree('/a', 'b') ORDER BY x SETTINGS replicated_deduplication_window = 200000, index_granularity = 8192":           "",
+		"ReplicatedMergeTree ORDER BY x SETTINGS replicated_deduplication_window_seconds = 3600, replicated_deduplication_window = 10000": "",
+	} {
+		w, err := windowsOf(engine)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", engine, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s gave %+v, %v, want an error with %q", engine, w, err, want)
+		}
+	}
+	w := newWorld(t, 1)
+	opt := w.options()
+	opt.testWindows = nil
+	c, err := New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.readWindows(context.Background())
+	if err != nil || got.blocks != 100_000 || got.age != 0 {
+		t.Errorf("the real tables have the windows %+v, %v", got, err)
+	}
+}
+
+func TestLagAndHealthMetrics(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 10)
+	opt := w.options()
+	reg := prometheus.NewRegistry()
+	opt.Registry = reg
+	w.consumed(opt)
+	n, err := testutil.GatherAndCount(reg, "audittrail_consumer_lag_records")
+	if err != nil || n == 0 {
+		t.Errorf("no lag is shown: %d, %v", n, err)
+	}
+	_ = kafka.TopicEvents
+}

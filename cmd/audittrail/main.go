@@ -1,0 +1,109 @@
+// Command audittrail is the whole product in one binary: each service is a subcommand, and `audittrail up` runs them all on an embedded broker and an
+// embedded ClickHouse. The files of this package only wire: flags and environment in, services out.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/audittrail/audittrail/internal/ops"
+)
+
+// cli is the command line. Each flag can also be given as AUDITTRAIL_NAME in the environment.
+type cli struct {
+	Up         upCmd         `cmd:"" help:"Run the whole pipeline on this machine, with an embedded broker and an embedded ClickHouse."`
+	Consumer   consumerCmd   `cmd:"" help:"Run the consumer: Kafka to ClickHouse, exactly once."`
+	Detector   detectorCmd   `cmd:"" help:"Run the detector: raise alerts from the stream."`
+	Queryapi   queryapiCmd   `cmd:"" help:"Run the HTTP API: search and alerts."`
+	Clickhouse clickhouseCmd `cmd:"" help:"Run the embedded ClickHouse alone."`
+	Import     importCmd     `cmd:"" help:"Publish events from a file."`
+	Generate   generateCmd   `cmd:"" help:"Publish a realistic made-up load."`
+	Topics     topicsCmd     `cmd:"" help:"Create the Kafka topics that are missing."`
+	Migrate    migrateCmd    `cmd:"" help:"Create or update the ClickHouse tables."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Log lines from this level on (${enum})."`
+	LogFormat string `default:"text" enum:"text,json" help:"Form of the log lines (${enum})."`
+}
+
+// env is what every command gets.
+type env struct {
+	// ctx ends when the process is told to stop.
+	ctx context.Context
+	log *slog.Logger
+}
+
+const description = "An audit trail on Kafka and ClickHouse: publish, search, alert. Start with `audittrail up`."
+
+func main() {
+	os.Exit(execute(os.Args[1:]))
+}
+
+// execute parses, runs the command and returns the exit status: 0, 1 when it failed, 2 when it was called wrongly.
+func execute(args []string) int {
+	var c cli
+	parser := newParser(&c)
+	if err := checkEnvironment(parser.Model, os.Environ()); err != nil {
+		fmt.Fprintf(os.Stderr, "audittrail: %v\n", err)
+		return 2
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	kctx, err := parser.Parse(args)
+	if err != nil {
+		var pe *kong.ParseError
+		if errors.As(err, &pe) && pe.Context != nil {
+			fmt.Fprintf(os.Stderr, "audittrail: %v\nTry `%s --help`.\n", err, commandPath(pe.Context))
+		} else {
+			fmt.Fprintf(os.Stderr, "audittrail: %v\n", err)
+		}
+		return 2
+	}
+	log, err := ops.NewLogger(os.Stderr, c.LogFormat, c.LogLevel)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "audittrail: %v\n", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once: whoever sends it does not want to wait.
+	context.AfterFunc(ctx, stop)
+	if err := kctx.Run(&env{ctx: ctx, log: log}); err != nil {
+		fmt.Fprintf(os.Stderr, "audittrail: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func newParser(c *cli) *kong.Kong {
+	return kong.Must(c,
+		kong.Name("audittrail"),
+		kong.Description(description),
+		kong.DefaultEnvars(envPrefix),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+	)
+}
+
+func commandPath(ctx *kong.Context) string {
+	if cmd := ctx.Command(); cmd != "" {
+		return "audittrail " + cmd
+	}
+	return "audittrail"
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run() error {
+	fmt.Println(ops.Version())
+	return nil
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/audittrail/audittrail/internal/ops"
+	"github.com/audittrail/audittrail/internal/run"
+)
+
+// opsFlags say where a service without an API of its own shows its health and metrics.
+type opsFlags struct {
+	MetricsListen string `default:"127.0.0.1:9464" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz; empty: none."`
+}
+
+// serve starts the part that answers on the address.
+func (f opsFlags) serve(g *run.Group, reg *prometheus.Registry, health *ops.Health) error {
+	if f.MetricsListen == "" {
+		return nil
+	}
+	ln, err := listen(f.MetricsListen, "--metrics-listen")
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	ops.Mount(mux, reg, health)
+	g.Start("metrics", func(ctx context.Context) error { return ops.Serve(ctx, ln, mux) })
+	return nil
+}
+
+// listen binds an address and says which flag to change when it cannot.
+func listen(addr, flag string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w (choose another address with %s; port 0 picks a free one)", addr, err, flag)
+	}
+	return ln, nil
+}

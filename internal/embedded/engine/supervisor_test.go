@@ -1,0 +1,328 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/audittrail/audittrail/internal/embedded/folder"
+)
+
+// logBuffer collects the lines of a child.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// supervised is a supervisor that runs for one test.
+type supervised struct {
+	*Supervisor
+	registry *prometheus.Registry
+	lines    *logBuffer
+	cancel   context.CancelFunc
+	returned chan error
+}
+
+func supervise(t *testing.T, library, dir string) *supervised {
+	t.Helper()
+	ln, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &supervised{registry: prometheus.NewRegistry(), lines: &logBuffer{}, returned: make(chan error, 1)}
+	s.Supervisor, err = NewSupervisor(SupervisorOptions{
+		Listener: ln, Command: []string{"engine-child", library, dir}, Output: s.lines, Registerer: s.registry, StopTimeout: 10 * time.Second,
+		Logger: slog.New(slog.NewTextHandler(s.lines, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	go func() { s.returned <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case <-s.returned:
+		case <-time.After(20 * time.Second):
+			t.Error("the supervisor does not stop")
+		}
+		if t.Failed() {
+			t.Log(s.lines.String())
+		}
+	})
+	return s
+}
+
+func (s *supervised) waitReady(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := s.WaitReady(ctx); err != nil {
+		t.Fatalf("%v\n%s", err, s.lines)
+	}
+}
+
+// stop ends the supervisor and returns what Run returned.
+func (s *supervised) stop() error {
+	s.cancel()
+	err := <-s.returned
+	s.returned <- err
+	return err
+}
+
+// TestKilledInMidInsert kills the engine again and again while blocks with tokens are inserted, each until it is acknowledged: every row is there exactly
+// once in the end, in the table and in the rollup, at the same address.
+func TestKilledInMidInsert(t *testing.T) {
+	library := testLibrary(t)
+	s := supervise(t, library, t.TempDir())
+	s.waitReady(t)
+	base := s.URL()
+	must(t, base, "CREATE TABLE t"+createAB,
+		"CREATE TABLE sums (n UInt64) ENGINE = SummingMergeTree ORDER BY tuple() SETTINGS non_replicated_deduplication_window = 100",
+		"CREATE MATERIALIZED VIEW mv TO sums AS SELECT count() AS n FROM t")
+	kills, blocks := 4, 40
+	const rows = 20_000
+	done := make(chan struct{})
+	var acknowledged atomic.Int64
+	var repeated atomic.Int64
+	go func() {
+		defer close(done)
+		for i := range blocks {
+			block := nativeBlock(t, i*rows, rows)
+			for {
+				a, err := try(t.Context(), "POST", base, bytes.NewReader(block), "query", "INSERT INTO t FORMAT Native", "insert_deduplication_token", fmt.Sprint("block ", i))
+				if err == nil && a.BodyErr == nil && a.Status == http.StatusOK {
+					acknowledged.Add(1)
+					break
+				}
+				if t.Context().Err() != nil {
+					return
+				}
+				repeated.Add(1)
+			}
+		}
+	}()
+	for k := range kills {
+		want := int64((k + 1) * blocks / (kills + 1))
+		eventually(t, "blocks are acknowledged", func() bool { return acknowledged.Load() >= want })
+		if pid := s.PID(); pid != 0 {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "the child is replaced", func() bool { return s.Restarts() == k+1 })
+	}
+	<-done
+	s.waitReady(t)
+	got := must(t, base, "SELECT count(), uniqExact(a), min(a), max(a), (SELECT sum(n) FROM sums) FROM t")
+	n := blocks * rows
+	if want := fmt.Sprintf("%d\t%d\t0\t%d\t%d\n", n, n, n-1, n); got != want {
+		t.Errorf("rows, distinct, min, max, rollup: %q, want %q", got, want)
+	}
+	t.Logf("%d kills, %d blocks, %d attempts failed", kills, blocks, repeated.Load())
+	if !strings.Contains(s.lines.String(), "signal: killed") {
+		t.Error("the reason is not in the log")
+	}
+	if v := metricValue(t, s.registry, "audittrail_embedded_clickhouse_restarts_total"); v != float64(kills) {
+		t.Errorf("restarts metric %v, want %d", v, kills)
+	}
+	if err := s.stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+func metricValue(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// TestStopInOrder: a running statement is finished, the next start finds everything, and readiness and metrics tell the truth throughout.
+func TestStopInOrder(t *testing.T) {
+	library, dir := testLibrary(t), t.TempDir()
+	s := supervise(t, library, dir)
+	s.waitReady(t)
+	if problems, err := testutil.GatherAndLint(s.registry); err != nil || len(problems) > 0 {
+		t.Errorf("metrics: %v, %v", problems, err)
+	}
+	if v := metricValue(t, s.registry, "audittrail_embedded_clickhouse_up"); v != 1 {
+		t.Errorf("up is %v", v)
+	}
+	if resident, peak := s.Memory(); resident == 0 && fileExists("/proc/self/status") || peak < resident {
+		t.Errorf("memory %d, peak %d", resident, peak)
+	}
+	must(t, s.URL(), "CREATE TABLE t"+createAB, "INSERT INTO t VALUES (1, 'x')")
+	got := make(chan answer, 1)
+	go func() {
+		a, err := try(t.Context(), "POST", s.URL(), strings.NewReader("SELECT sum(sleepEachRow(0.05)), count() FROM numbers(10)"), "max_block_size", "1", "query_id", "last")
+		a.BodyErr = errors.Join(err, a.BodyErr)
+		got <- a
+	}()
+	eventually(t, "the statement runs", func() bool {
+		return must(t, s.URL(), "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], 'last')") == "1\n"
+	})
+	if err := s.stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if a := <-got; a.Body != "0\t10\n" || a.BodyErr != nil {
+		t.Errorf("the running statement was cut off: %q, %v", a.Body, a.BodyErr)
+	}
+	if s.PID() != 0 || s.Ready(t.Context()) == nil || metricValue(t, s.registry, "audittrail_embedded_clickhouse_up") != 0 {
+		t.Error("a stopped engine seems to run")
+	}
+	next := supervise(t, library, dir)
+	next.waitReady(t)
+	if got := must(t, next.URL(), "SELECT * FROM t"); got != "1\tx\n" {
+		t.Errorf("after the restart: %q", got)
+	}
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// TestLongStatementIsCancelledAtStop: what does not end within the stop time-out is cancelled, not waited for.
+func TestLongStatementIsCancelledAtStop(t *testing.T) {
+	s := supervise(t, testLibrary(t), t.TempDir())
+	s.waitReady(t)
+	got := make(chan error, 1)
+	go func() {
+		a, err := try(t.Context(), "POST", s.URL(), strings.NewReader("SELECT number FROM numbers(1000000000000)"), "query_id", "endless")
+		got <- errors.Join(err, a.BodyErr)
+	}()
+	eventually(t, "the statement runs", func() bool {
+		return must(t, s.URL(), "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], 'endless')") == "1\n"
+	})
+	began := time.Now()
+	if err := s.stop(); err != nil { // the child's stop time-out is 2 s
+		t.Errorf("stop: %v", err)
+	}
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+	if err := <-got; err == nil {
+		t.Error("the client takes the cut result for whole")
+	}
+}
+
+// TestParentKilled: the child does not outlive its parent, and leaves port and folder free.
+func TestParentKilled(t *testing.T) {
+	library, dir := testLibrary(t), t.TempDir()
+	parent := exec.Command(os.Args[0], "supervisor-parent", library, dir)
+	parent.Stderr = os.Stderr
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = parent.Process.Kill(); _ = parent.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	var base string
+	var pid int
+	if _, err := fmt.Sscan(line, &base, &pid); err != nil {
+		t.Fatal(err)
+	}
+	must(t, base, "CREATE TABLE t"+createAB, "INSERT INTO t VALUES (1, 'x')")
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the child ends", func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) })
+	ln, err := Listen(strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Errorf("the port is not free: %v", err)
+	} else {
+		ln.Close()
+	}
+	next := supervise(t, library, dir)
+	next.waitReady(t)
+	if got := must(t, next.URL(), "SELECT * FROM t"); got != "1\tx\n" {
+		t.Errorf("after the restart: %q", got)
+	}
+}
+
+// TestNeverStarts: what cannot start is an error, not an endless loop.
+func TestNeverStarts(t *testing.T) {
+	notALibrary := filepath.Join(t.TempDir(), "libchdb.so")
+	if err := os.WriteFile(notALibrary, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := supervise(t, notALibrary, t.TempDir())
+	select {
+	case err := <-s.returned:
+		s.returned <- err
+		if err == nil || !strings.Contains(err.Error(), "does not start") {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it still tries")
+	}
+	if !strings.Contains(s.lines.String(), "load the ClickHouse library") {
+		t.Errorf("the child's own words are missing: %s", s.lines)
+	}
+}
+
+// TestFolderInUse: two engines never share a folder.
+func TestFolderInUse(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := folder.Lock(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	srv, err := New(Options{DataDir: dir, Library: "not needed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Serve(t.Context(), ln); !errors.Is(err, folder.ErrLocked) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error %v", err)
+	}
+}

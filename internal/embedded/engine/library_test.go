@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,8 +48,8 @@ func TestFindLibrary(t *testing.T) {
 	}
 }
 
-// TestLockedPackages: the packages to fetch are of the version that is looked for, each with its hash, and from wherever the user's npm client is told.
-func TestLockedPackages(t *testing.T) {
+// TestLockedPackage: the package to fetch is of the version that is looked for, with its hash, and from wherever the user's npm client is told.
+func TestLockedPackage(t *testing.T) {
 	b, err := os.ReadFile("../libchdb/package-lock.json")
 	if err != nil {
 		t.Fatal(err)
@@ -62,10 +63,30 @@ func TestLockedPackages(t *testing.T) {
 	if err := json.Unmarshal(b, &lock); err != nil {
 		t.Fatal(err)
 	}
-	for _, platform := range []string{"linux-x64-gnu", "linux-arm64-gnu", "darwin-arm64", "darwin-x64"} {
-		p := lock.Packages["node_modules/@chdb/lib-"+platform]
-		if p.Version != LibraryVersion || !strings.HasPrefix(p.Integrity, "sha512-") {
-			t.Errorf("%s: %+v", platform, p)
+	p := lock.Packages["node_modules/@chdb/lib-linux-x64-gnu"]
+	if p.Version != LibraryVersion || !strings.HasPrefix(p.Integrity, "sha512-") {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestFetchPutsWhereFindLooks: the script and this package agree on folder, version and stamp.
+func TestFetchPutsWhereFindLooks(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("AUDITTRAIL_CACHE", cache)
+	dir := filepath.Join(cache, "audittrail", "libchdb", LibraryVersion)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"libchdb.so": "library", "stamp": "7 abc\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
+	}
+	out, err := exec.Command("sh", "../libchdb/fetch.sh").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path, err := FindLibrary(""); err != nil || string(out) != path+"\n" {
+		t.Errorf("fetched %q, found %q, %v", out, path, err)
 	}
 }

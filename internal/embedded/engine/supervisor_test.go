@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -13,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -99,8 +99,24 @@ func (s *supervised) stop() error {
 	return err
 }
 
-// TestKilledInMidInsert kills the engine again and again while blocks with tokens are inserted, each until it is acknowledged: every row is there exactly
-// once in the end, in the table and in the rollup, at the same address.
+// killer is a body that kills the engine when it has been read up to a point.
+type killer struct {
+	data  *bytes.Reader
+	after int // bytes still to come when it kills
+	kill  func()
+}
+
+func (k *killer) Read(p []byte) (int, error) {
+	n, err := k.data.Read(p)
+	if k.kill != nil && k.data.Len() <= k.after {
+		k.kill()
+		k.kill = nil
+	}
+	return n, err
+}
+
+// TestKilledInMidInsert kills the engine in the middle of a body, at its end and a little later, while blocks with tokens are inserted, each until it is
+// acknowledged: every row is there exactly once in the end, in the table and in the rollup, at the same address.
 func TestKilledInMidInsert(t *testing.T) {
 	library := testLibrary(t)
 	s := supervise(t, library, t.TempDir())
@@ -109,51 +125,44 @@ func TestKilledInMidInsert(t *testing.T) {
 	must(t, base, "CREATE TABLE t"+createAB,
 		"CREATE TABLE sums (n UInt64) ENGINE = SummingMergeTree ORDER BY tuple() SETTINGS non_replicated_deduplication_window = 100",
 		"CREATE MATERIALIZED VIEW mv TO sums AS SELECT count() AS n FROM t")
-	kills, blocks := 4, 40
-	const rows = 20_000
-	done := make(chan struct{})
-	var acknowledged atomic.Int64
-	var repeated atomic.Int64
-	go func() {
-		defer close(done)
-		for i := range blocks {
-			block := nativeBlock(t, i*rows, rows)
-			for {
-				a, err := try(t.Context(), "POST", base, bytes.NewReader(block), "query", "INSERT INTO t FORMAT Native", "insert_deduplication_token", fmt.Sprint("block ", i))
-				if err == nil && a.BodyErr == nil && a.Status == http.StatusOK {
-					acknowledged.Add(1)
-					break
-				}
-				if t.Context().Err() != nil {
-					return
-				}
-				repeated.Add(1)
-			}
-		}
-	}()
-	for k := range kills {
-		want := int64((k + 1) * blocks / (kills + 1))
-		eventually(t, "blocks are acknowledged", func() bool { return acknowledged.Load() >= want })
-		if pid := s.PID(); pid != 0 {
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-		}
-		eventually(t, "the child is replaced", func() bool { return s.Restarts() == k+1 })
+	const blocks, rows = 8, 50_000
+	kill := func() { _ = syscall.Kill(s.PID(), syscall.SIGKILL) }
+	kills := map[int]killer{ // block to the moment
+		1: {after: rows * 50, kill: kill},
+		3: {after: 0, kill: kill},
+		5: {after: 0, kill: func() { time.AfterFunc(20*time.Millisecond, kill) }},
 	}
-	<-done
+	failed := 0
+	for i := range blocks {
+		block := nativeBlock(t, i*rows, rows)
+		for attempt := 0; ; attempt++ {
+			k := killer{}
+			if attempt == 0 {
+				k = kills[i]
+			}
+			k.data = bytes.NewReader(block)
+			a, err := try(t.Context(), "POST", base, &k, "query", "INSERT INTO t FORMAT Native", "insert_deduplication_token", fmt.Sprint("block ", i))
+			if err == nil && a.BodyErr == nil && a.Status == http.StatusOK {
+				break
+			}
+			failed++
+		}
+	}
+	eventually(t, "the last killed child is replaced", func() bool { return s.Restarts() == len(kills) })
 	s.waitReady(t)
 	got := must(t, base, "SELECT count(), uniqExact(a), min(a), max(a), (SELECT sum(n) FROM sums) FROM t")
 	n := blocks * rows
 	if want := fmt.Sprintf("%d\t%d\t0\t%d\t%d\n", n, n, n-1, n); got != want {
 		t.Errorf("rows, distinct, min, max, rollup: %q, want %q", got, want)
 	}
-	t.Logf("%d kills, %d blocks, %d attempts failed", kills, blocks, repeated.Load())
+	if failed < 2 {
+		t.Errorf("only %d inserts were hit by %d kills", failed, len(kills))
+	}
 	if !strings.Contains(s.lines.String(), "signal: killed") {
 		t.Error("the reason is not in the log")
 	}
-	if v := metricValue(t, s.registry, "audittrail_embedded_clickhouse_restarts_total"); v != float64(kills) {
-		t.Errorf("restarts metric %v, want %d", v, kills)
+	if v := metricValue(t, s.registry, "audittrail_embedded_clickhouse_restarts_total"); v != float64(len(kills)) {
+		t.Errorf("restarts metric %v, want %d", v, len(kills))
 	}
 	if err := s.stop(); err != nil {
 		t.Errorf("stop: %v", err)
@@ -227,8 +236,12 @@ func TestLongStatementIsCancelledAtStop(t *testing.T) {
 	s.waitReady(t)
 	got := make(chan error, 1)
 	go func() {
-		a, err := try(t.Context(), "POST", s.URL(), strings.NewReader("SELECT number FROM numbers(1000000000000)"), "query_id", "endless")
-		got <- errors.Join(err, a.BodyErr)
+		res, err := http.Post(s.URL()+"/?query_id=endless", "", strings.NewReader("SELECT number FROM numbers(1000000000000)"))
+		if err == nil {
+			_, err = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+		got <- err
 	}()
 	eventually(t, "the statement runs", func() bool {
 		return must(t, s.URL(), "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], 'endless')") == "1\n"
@@ -240,6 +253,7 @@ func TestLongStatementIsCancelledAtStop(t *testing.T) {
 	if took := time.Since(began); took > 6*time.Second {
 		t.Errorf("stopping took %v", took)
 	}
+	t.Logf("stopping took %v", time.Since(began).Round(time.Millisecond))
 	if err := <-got; err == nil {
 		t.Error("the client takes the cut result for whole")
 	}

@@ -46,11 +46,11 @@ if [ ! -f "$lib" ]; then
   echo "The package $package $version holds no libchdb.so." >&2
   exit 1
 fi
-mkdir "$tmp/done"
-mv "$lib" "$tmp/done/libchdb.so"
-sum=$( (sha256sum "$tmp/done/libchdb.so" 2>/dev/null || shasum -a 256 "$tmp/done/libchdb.so") | cut -d ' ' -f 1)
-echo "$(wc -c <"$tmp/done/libchdb.so" | tr -d ' ') $sum" >"$tmp/done/stamp"
-# Somebody else may have been faster: then theirs stays.
-if [ -e "$dir" ] && [ ! -f "$dir/stamp" ]; then rm -rf "$dir"; fi
-mv "$tmp/done" "$dir" 2>/dev/null || [ -f "$dir/stamp" ] || { echo "Cannot put the library into $dir." >&2; exit 1; }
+sum=$( (sha256sum "$lib" 2>/dev/null || shasum -a 256 "$lib") | cut -d ' ' -f 1)
+echo "$(wc -c <"$lib" | tr -d ' ') $sum" >"$tmp/stamp"
+# Each file is put into place at once, the stamp last: a build that is cut off leaves no library that looks whole, and of two builds at the same time
+# the second replaces the first one's files by the same bytes.
+mkdir -p "$dir"
+mv -f "$lib" "$dir/libchdb.so"
+mv -f "$tmp/stamp" "$dir/stamp"
 echo "$dir/libchdb.so"

@@ -26,8 +26,8 @@ func (e *EmitError) Error() string {
 func (e *EmitError) Unwrap() error { return e.Err }
 
 // Emit publishes events and waits for Kafka: nil means that all in-sync replicas have acknowledged all of them. It fills id, time, tenant, service and
-// sequence where they are missing (the caller's events are not changed) and tries again for as long as ctx allows. An invalid event is an
-// *InvalidError and nothing is sent; any other failure is an *EmitError.
+// sequence where they are missing (the caller's events are not changed) and tries again for as long as ctx allows; what is unknown by then is still
+// tried afterwards, until Close. An invalid event is an *InvalidError and nothing is sent; any other failure is an *EmitError.
 func (p *Producer) Emit(ctx context.Context, events ...audit.Event) error {
 	if len(events) == 0 {
 		return nil

@@ -154,6 +154,9 @@ func size(r *kgo.Record) int64 {
 
 // reserve waits for room in the buffer.
 func (p *Producer) reserve(ctx context.Context, n int64) error {
+	if n > p.opts.MaxBufferedBytes {
+		return fmt.Errorf("producer: a record of %d bytes is larger than the buffer of %d", n, p.opts.MaxBufferedBytes)
+	}
 	if err := p.events.Acquire(ctx, 1); err != nil {
 		return err
 	}

@@ -103,6 +103,17 @@ func TestStreamInterrupted(t *testing.T) {
 	}
 }
 
+func TestStreamRefusesWhatCanNeverFit(t *testing.T) {
+	_, c := cluster(t)
+	s := start(t, Options{Kafka: c, MaxBufferedBytes: MinBufferedBytes}).Stream(StreamOptions{})
+	if err := s.SendRaw(within(t), make([]byte, MinBufferedBytes+1)); err == nil || !strings.Contains(err.Error(), "larger than the buffer") {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Close(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStreamOfAClosedProducer(t *testing.T) {
 	_, c := cluster(t)
 	p := start(t, Options{Kafka: c})

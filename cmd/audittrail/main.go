@@ -25,6 +25,8 @@ type cli struct {
 	Clickhouse clickhouseCmd `cmd:"" help:"Run the embedded ClickHouse alone."`
 	Import     importCmd     `cmd:"" help:"Publish events from a file."`
 	Generate   generateCmd   `cmd:"" help:"Publish a realistic made-up load."`
+	Verify     verifyCmd     `cmd:"" help:"Prove that the trail is complete: ledger against rows, statistics and Kafka."`
+	Quarantine quarantineCmd `cmd:"" help:"Records that could not be read."`
 	Topics     topicsCmd     `cmd:"" help:"Create the Kafka topics that are missing."`
 	Migrate    migrateCmd    `cmd:"" help:"Create or update the ClickHouse tables."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ type upCmd struct {
 	apiFlags
 	KafkaListen      string `default:"127.0.0.1:9092" placeholder:"HOST:PORT" help:"Address of the embedded broker; loopback only, it has no users."`
 	ClickhouseListen string `default:"127.0.0.1:8123" placeholder:"HOST:PORT" help:"Address of the embedded ClickHouse; loopback only, it has no users."`
+	MemoryLimit      int64  `default:"805306368" help:"Soft limit of this process's memory in bytes, the embedded ClickHouse apart (GOMEMLIMIT wins)."`
 	Partitions       int32  `default:"4" help:"Partitions of the topics that carry the load, when they are made."`
 }
 
@@ -48,6 +50,9 @@ func (c *upCmd) Run(e *env) error {
 }
 
 func (c *upCmd) run(e *env, g *run.Group) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(c.MemoryLimit)
+	}
 	// Listeners first: a port in use is known before anything has begun.
 	api, err := c.listener()
 	if err != nil {

@@ -75,13 +75,14 @@ func (g *Generator) Run(ctx context.Context) (Result, error) {
 	if err := g.opts.Producer.Check(ctx); err != nil {
 		return res, err
 	}
+	source := NewSource(g.opts.Seed)
 	run, cancel := ctx, context.CancelFunc(func() {})
 	if g.opts.Duration > 0 {
 		run, cancel = context.WithTimeout(ctx, g.opts.Duration)
 	}
 	defer cancel()
 	stream := g.opts.Producer.Stream(producer.StreamOptions{Progress: g.opts.Progress, TotalEvents: g.opts.Count})
-	err := g.publish(run, stream)
+	err := g.publish(run, source, stream)
 	if run.Err() != nil && (ctx.Err() == nil || g.opts.Count == 0) {
 		err = nil
 	}
@@ -91,9 +92,8 @@ func (g *Generator) Run(ctx context.Context) (Result, error) {
 	return res, err
 }
 
-func (g *Generator) publish(ctx context.Context, stream *producer.Stream) error {
+func (g *Generator) publish(ctx context.Context, source *Source, stream *producer.Stream) error {
 	pace := newPace(g.opts.Rate)
-	source := NewSource(g.opts.Seed)
 	clock := g.clock()
 	var e audit.Event
 	for n := uint64(0); g.opts.Count == 0 || n < g.opts.Count; n++ {

@@ -93,7 +93,7 @@ func TestRateAndDuration(t *testing.T) {
 		t.Errorf("%d events in 300 ms at 1,000 a second", res.Sent)
 	}
 	// One event a minute: the duration ends the wait.
-	if res, err = generator(t, generate.Options{Producer: p, Rate: 1.0 / 60, Duration: 20 * time.Millisecond}).Run(t.Context()); err != nil || res.Sent != 1 {
+	if res, err = generator(t, generate.Options{Producer: p, Rate: 1.0 / 60, Duration: 300 * time.Millisecond}).Run(t.Context()); err != nil || res.Sent != 1 {
 		t.Errorf("%+v, %v", res, err)
 	}
 }

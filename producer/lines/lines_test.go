@@ -119,6 +119,39 @@ func TestGrowingAndShrinkingFile(t *testing.T) {
 	}
 }
 
+// TestMemoryIsConstant: reading ten thousand lines allocates no more than reading ten.
+func TestMemoryIsConstant(t *testing.T) {
+	allocations := func(n int) float64 {
+		f := open(t, write(t, strings.Repeat("a line of some length\n", n)), "")
+		defer f.Close()
+		return testing.AllocsPerRun(3, func() {
+			for _, err := range f.All(100) {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	if few, many := allocations(10), allocations(10_000); many > few {
+		t.Errorf("%g allocations for ten lines, %g for ten thousand", few, many)
+	}
+}
+
+func TestEventIDs(t *testing.T) {
+	f := open(t, lines.Stdin, "x\n")
+	defer f.Close()
+	other := open(t, lines.Stdin, "y\n")
+	defer other.Close()
+	// Pinned: ids of events that were imported once must be found again by every later version.
+	if id := f.EventID(1, 1); id != "47ab8734-401b-5381-bea1-e567b4410bd1" {
+		t.Errorf("the id is %s", id)
+	}
+	seen := map[string]bool{f.EventID(1, 1): true, f.EventID(1, 2): true, f.EventID(2, 1): true, other.EventID(1, 1): true}
+	if len(seen) != 4 {
+		t.Error("two events have one id")
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	spools := func() int {
 		all, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "audittrail-import-*"))

@@ -1,8 +1,9 @@
 // Package broker is the embedded broker: franz-go's kfake, which speaks Kafka's protocol (groups, transactions, ACLs, SASL) and keeps its data in a folder
 // with every write synced. It is for one machine, first contact and tests; larger installations run Apache Kafka.
 //
-// Topics and their ids, records, committed offsets with their metadata, and producers' state survive a restart and kill -9. Retention and compaction run by
-// themselves.
+// Topics and their ids, records, committed offsets with their metadata, transactional producers and ACLs survive a restart and kill -9: see recoverFolder for
+// what kfake leaves to be done. Retention and compaction run every hour. What does not survive kill -9 is the atomicity of a transaction that was being
+// committed at that moment: some of its partitions may be committed while the others, and the offsets, are not.
 package broker
 
 import (
@@ -11,11 +12,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -37,72 +38,100 @@ type Options struct {
 
 // Broker is an embedded broker.
 type Broker struct {
-	cluster *kfake.Cluster
-	lock    *os.File
+	dir     string // kfake's
+	running string // a file that is there while the broker runs
 	addr    string
+	log     *slog.Logger
+	lock    *os.File
+	cluster *kfake.Cluster
 }
 
 // Start opens the folder and serves at once; stop it with Run or Close. The cluster's id is made with the folder: another folder is another cluster.
 func Start(o Options) (*Broker, error) {
-	host, port, err := net.SplitHostPort(o.Listen)
+	host, _, err := net.SplitHostPort(o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q of the embedded broker: %w", o.Listen, err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, fmt.Errorf("listen address %q of the embedded broker is not a loopback address: it has no users, so it serves this machine only", o.Listen)
 	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("listen address %q of the embedded broker: %q is not a port", o.Listen, port)
-	}
-	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of the embedded broker: %w", err)
-	}
-	lock, err := folder.Lock(o.DataDir, o.LockWait)
-	if err != nil {
-		return nil, fmt.Errorf("embedded broker: %w", err)
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	cluster, err := kfake.NewCluster(
+	// The port first: a second broker fails before it touches the folder.
+	ln, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the embedded broker: %w", err)
+	}
+	b := &Broker{dir: filepath.Join(o.DataDir, "log"), running: filepath.Join(o.DataDir, "running"), addr: ln.Addr().String(), log: o.Logger}
+	if err := b.open(o, ln); err != nil {
+		_ = ln.Close()
+		if b.lock != nil {
+			_ = b.lock.Close()
+		}
+		return nil, fmt.Errorf("start the embedded broker on %s with the data in %s: %w", o.Listen, o.DataDir, err)
+	}
+	return b, nil
+}
+
+// open takes the folder, puts it right, and serves.
+func (b *Broker) open(o Options, ln net.Listener) (err error) {
+	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+		return err
+	}
+	if b.lock, err = folder.Lock(o.DataDir, o.LockWait); err != nil {
+		return err
+	}
+	_, err = os.Stat(b.running)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := recoverFolder(b.dir, err == nil, o.Logger); err != nil {
+		return err
+	}
+	if err := writeFile(b.running, nil); err != nil {
+		return err
+	}
+	b.cluster, err = kfake.NewCluster(
 		kfake.NumBrokers(1),
-		kfake.Ports(int(number)),
-		kfake.ListenFn(func(network, address string) (net.Listener, error) {
-			_, p, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return net.Listen(network, net.JoinHostPort(host, p))
-		}),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return patientListener{ln}, nil }),
 		kfake.ClusterID(newClusterID()), // the folder's own id wins when it has one
-		kfake.DataDir(filepath.Join(o.DataDir, "log")),
+		kfake.DataDir(b.dir),
 		kfake.SyncWrites(),
 		// Restarts on one machine are quick: a group need not wait long for a member that was killed.
 		kfake.GroupMinSessionTimeout(time.Second),
+		// kfake's own timer would compact unsafely: see maintain.
+		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "315360000000"}),
 		kfake.WithLogger(logger{o.Logger}),
 	)
-	if err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("start the embedded broker on %s with the data in %s: %w", o.Listen, o.DataDir, err)
-	}
-	return &Broker{cluster: cluster, lock: lock, addr: cluster.ListenAddrs()[0]}, nil
+	return err
 }
 
 // Addr is where clients reach the broker, host:port.
 func (b *Broker) Addr() string { return b.addr }
 
-// Run waits until ctx ends and then stops the broker.
+// Run keeps the topics compacted and trimmed until ctx ends, and then stops the broker.
 func (b *Broker) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return b.Close()
+	tick := time.NewTicker(maintainEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return b.Close()
+		case <-tick.C:
+			if err := maintain(b.dir, b.cluster); err != nil {
+				b.log.Error("embedded broker: maintenance failed, it will be tried again", "error", err)
+			}
+		}
+	}
 }
 
 // Close writes what is in memory to disk, stops serving and frees the folder.
 func (b *Broker) Close() error {
 	b.cluster.Close()
-	if err := b.lock.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("free the folder of the embedded broker: %w", err)
+	// Only now: a broker that is killed before this line did not stop in order.
+	if err := errors.Join(os.Remove(b.running), b.lock.Close()); err != nil {
+		return fmt.Errorf("stop the embedded broker: %w", err)
 	}
 	return nil
 }

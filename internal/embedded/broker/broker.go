@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -44,6 +45,7 @@ type Broker struct {
 	log     *slog.Logger
 	lock    *os.File
 	cluster *kfake.Cluster
+	closed  sync.Once
 }
 
 // Start opens the folder and serves at once; stop it with Run or Close. The cluster's id is made with the folder: another folder is another cluster.
@@ -126,14 +128,17 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 }
 
-// Close writes what is in memory to disk, stops serving and frees the folder.
+// Close writes what is in memory to disk, stops serving and frees the folder. Closing again does nothing.
 func (b *Broker) Close() error {
-	b.cluster.Close()
-	// Only now: a broker that is killed before this line did not stop in order.
-	if err := errors.Join(os.Remove(b.running), b.lock.Close()); err != nil {
-		return fmt.Errorf("stop the embedded broker: %w", err)
-	}
-	return nil
+	var err error
+	b.closed.Do(func() {
+		b.cluster.Close()
+		// Only now: a broker that is killed before this line did not stop in order.
+		if e := errors.Join(os.Remove(b.running), b.lock.Close()); e != nil {
+			err = fmt.Errorf("stop the embedded broker: %w", e)
+		}
+	})
+	return err
 }
 
 // newClusterID returns an id of the form that Kafka's own tools make: a random UUID in base64 for URLs.

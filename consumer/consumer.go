@@ -2,11 +2,8 @@ package consumer
 
 import (
 	"context"
-
 	"errors"
-
 	"log/slog"
-
 	"sync"
 	"time"
 

@@ -32,11 +32,13 @@ type server struct {
 	service *queryapi.Service
 	opt     queryapi.Options
 	metrics *metrics
+	// tokens holds one for each request in flight. (echo builds the chain of middleware anew for each request: what lasts is here.)
+	tokens chan struct{}
 }
 
 // New returns a handler for all paths of the service. The error is about the metrics, which can be registered once.
 func New(service *queryapi.Service) (http.Handler, error) {
-	s := &server{service: service, opt: service.Options()}
+	s := &server{service: service, opt: service.Options(), tokens: make(chan struct{}, maxInFlight)}
 	routes := s.routes()
 	m, err := newMetrics(s.opt.Registry, routes)
 	if err != nil {

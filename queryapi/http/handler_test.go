@@ -275,7 +275,7 @@ func TestPanic(t *testing.T) {
 // TestTooManyRequests fills the handler with requests that wait, and lets one more come.
 func TestTooManyRequests(t *testing.T) {
 	a := serve(t, nil, nil)
-	s := &server{service: a.service, opt: a.service.Options(), metrics: mustMetrics(t)}
+	s := &server{service: a.service, opt: a.service.Options(), metrics: mustMetrics(t), tokens: make(chan struct{}, maxInFlight)}
 	e := echo.New()
 	e.HTTPErrorHandler = s.problem
 	e.Use(s.requestID, s.observe, s.bound)

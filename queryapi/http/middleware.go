@@ -85,14 +85,13 @@ func (s *server) recover(next echo.HandlerFunc) echo.HandlerFunc {
 
 // bound refuses requests beyond those that may be in flight, but not the probes, and gives the connection a deadline to take the answer.
 func (s *server) bound(next echo.HandlerFunc) echo.HandlerFunc {
-	tokens := make(chan struct{}, maxInFlight)
 	return func(c echo.Context) error {
 		if !strings.HasPrefix(c.Path(), "/api/") {
 			return next(c)
 		}
 		select {
-		case tokens <- struct{}{}:
-			defer func() { <-tokens }()
+		case s.tokens <- struct{}{}:
+			defer func() { <-s.tokens }()
 		default:
 			return &queryapi.Error{Code: queryapi.CodeBusy, Detail: "too many requests at once"}
 		}

@@ -128,14 +128,20 @@ func committed(t testing.TB, addr, topic string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	end, err := kadm.NewClient(client(t, addr)).ListCommittedOffsets(ctx, topic)
+	adm := kadm.NewClient(client(t, addr))
+	begins, err := adm.ListStartOffsets(ctx, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, _ := end.Lookup(topic, 0)
+	ends, err := adm.ListCommittedOffsets(ctx, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, _ := begins.Lookup(topic, 0)
+	o, _ := ends.Lookup(topic, 0)
 	cl := client(t, addr, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))
 	var values []string
-	for next := int64(0); next < o.Offset; {
+	for next := begin.Offset; next < o.Offset; {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err0(); err != nil {
 			t.Fatalf("at offset %d of %d: %v", next, o.Offset, err)
@@ -265,12 +271,11 @@ func TestKilledInMidProduce(t *testing.T) {
 		defer mu.Unlock()
 		done <- acked
 	}()
-	for kill := range 3 {
+	for range 3 {
 		before := acknowledged.Load()
 		eventually(t, "records are acknowledged", func() bool { return acknowledged.Load() > before+2000 })
 		p.end(t, syscall.SIGKILL)
 		p = start(t, dir, p.addr)
-		_ = kill
 	}
 	before := acknowledged.Load()
 	eventually(t, "records are acknowledged", func() bool { return acknowledged.Load() > before+1000 })

@@ -125,8 +125,12 @@ func abortMarker(offset int64, leaderEpoch int32, producer int64, producerEpoch 
 	}
 	wire := b.AppendTo(nil)
 	binary.BigEndian.PutUint32(wire[8:], uint32(len(wire)-12))
-	binary.BigEndian.PutUint32(wire[17:], crc32.Checksum(wire[21:], castagnoli))
+	putCRC(wire)
 	return wire
+}
+
+func putCRC(wire []byte) {
+	binary.BigEndian.PutUint32(wire[17:], crc32.Checksum(wire[21:], castagnoli))
 }
 
 // segments lists the base offsets of a partition's segments, in order.

@@ -4,20 +4,11 @@ package consumer
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-// slow skips a test that takes longer than a few seconds unless it is asked for.
-func slow(t *testing.T) {
-	t.Helper()
-	if os.Getenv("AUDITTRAIL_SLOW") == "" {
-		t.Skip("slow: set AUDITTRAIL_SLOW=1")
-	}
-}
 
 // load publishes 600 events, 4 records that are none, an aborted transaction of 7 events and a committed one of 20, to two partitions.
 func (w *world) load() (events, bad, holes uint64) {

@@ -286,18 +286,20 @@ func eventually(t testing.TB, what string, cond func() bool) {
 // settled waits until the group's offsets are at the end of every partition of the events.
 func (w *world) settled(group string) {
 	w.t.Helper()
-	eventually(w.t, "all offsets to be settled", func() bool {
-		info := w.broker.GroupInfo(group)
-		if info == nil {
+	eventually(w.t, "all offsets to be settled", func() bool { return w.allSettled(group) })
+}
+
+func (w *world) allSettled(group string) bool {
+	info := w.broker.GroupInfo(group)
+	if info == nil {
+		return false
+	}
+	for _, p := range w.broker.PartitionInfos(w.topic()) {
+		if p.HighWatermark > 0 && info.Commits[w.topic()][p.Partition].Offset != p.HighWatermark {
 			return false
 		}
-		for _, p := range w.broker.PartitionInfos(w.topic()) {
-			if p.HighWatermark > 0 && info.Commits[w.topic()][p.Partition].Offset != p.HighWatermark {
-				return false
-			}
-		}
-		return true
-	})
+	}
+	return true
 }
 
 type testWriter struct{ t testing.TB }

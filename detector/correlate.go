@@ -36,7 +36,7 @@ type part struct {
 	touched bool
 }
 
-func (d *Detector) runCorrelate(ctx context.Context, n int, ready func()) error {
+func (d *Detector) runCorrelate(ctx context.Context, n int, report func(error)) error {
 	w := &correlateWorker{Detector: d, number: n, parts: make(map[int32]*part)}
 	var err error
 	w.session, err = d.o.newSession(StageCorrelate, n, d.matches, d.gap(StageCorrelate))
@@ -48,9 +48,7 @@ func (d *Detector) runCorrelate(ctx context.Context, n int, ready func()) error 
 		if err := w.round(ctx); err != nil {
 			return err
 		}
-		if w.session.joined() {
-			ready()
-		}
+		report(w.session.membership())
 	}
 }
 

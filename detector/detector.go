@@ -69,11 +69,13 @@ const (
 	maxPause = 10 * time.Second
 )
 
-func (d *Detector) keepRunning(ctx context.Context, stage Stage, n int, check ops.Check, run func(context.Context, int, func()) error) error {
+func (d *Detector) keepRunning(ctx context.Context, stage Stage, n int, check ops.Check, run func(context.Context, int, func(error)) error) error {
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
-		err := run(ctx, n, func() {
-			pause = minPause
-			check.Set(nil)
+		err := run(ctx, n, func(standing error) {
+			check.Set(standing)
+			if standing == nil {
+				pause = minPause
+			}
 		})
 		if ctx.Err() != nil {
 			return nil

@@ -167,10 +167,10 @@ func TestAbortedTransactionsLoseAndDoubleNothing(t *testing.T) {
 			w := newWorld(t, 2)
 			traffic := newTraffic(w, rng, 60)
 			w.start("a", nil)
-			traffic.some(50)
+			traffic.some(250)
 			w.eventually("some alerts", func() bool { return len(w.alerts()) > 0 })
 			fault.Count = 1
-			for range 6 {
+			for range 3 {
 				h := w.broker.Fault(fault)
 				traffic.some(60)
 				w.eventually("the fault happens", func() bool {

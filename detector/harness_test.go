@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/audittrail/audittrail/detector/engine"
 	"github.com/audittrail/audittrail/detector/rule"
@@ -39,6 +40,10 @@ type world struct {
 	// skew is added to the detectors' wall clock, in nanoseconds.
 	skew atomic.Int64
 	cl   *kgo.Client
+
+	mu sync.Mutex
+	// gone are the addresses of connections that were cut for good, and when.
+	gone map[string]time.Time
 }
 
 func newWorld(t testing.TB, partitions int32) *world {
@@ -48,7 +53,7 @@ func newWorld(t testing.TB, partitions int32) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	w := &world{t: t, broker: broker, cfg: kafka.Config{Brokers: broker.ListenAddrs()}}
+	w := &world{t: t, broker: broker, gone: make(map[string]time.Time), cfg: kafka.Config{Brokers: broker.ListenAddrs()}}
 	w.cl, err = kafka.NewClient(w.cfg, nil, kgo.ProducerLinger(0))
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +67,7 @@ func newWorld(t testing.TB, partitions int32) *world {
 
 // detector is one running detector.
 type detector struct {
+	w        *world
 	net      *network
 	health   *ops.Health
 	registry *prometheus.Registry
@@ -72,7 +78,7 @@ type detector struct {
 // start runs a detector; its InstanceID is name.
 func (w *world) start(name string, change func(*Options)) *detector {
 	w.t.Helper()
-	d := &detector{net: &network{conns: make(map[net.Conn]bool)}, health: new(ops.Health), registry: prometheus.NewRegistry(), done: make(chan error, 1)}
+	d := &detector{w: w, net: &network{conns: make(map[net.Conn]bool)}, health: new(ops.Health), registry: prometheus.NewRegistry(), done: make(chan error, 1)}
 	o := Options{
 		Kafka: w.cfg, InstanceID: name, Health: d.health, Registry: d.registry, ClockInterval: 20 * time.Millisecond,
 		TransactionTimeout: time.Second,
@@ -113,8 +119,38 @@ func (d *detector) stop(t testing.TB) {
 
 // kill cuts all its connections for good and does not wait: for the broker it is as if the process were gone.
 func (d *detector) kill() {
-	d.net.cut()
+	d.w.mu.Lock()
+	for _, addr := range d.net.cut() {
+		d.w.gone[addr] = time.Now()
+	}
+	d.w.mu.Unlock()
 	d.cancel()
+}
+
+// bury takes killed members out of their groups. Kafka does that when their session times out, and so does kfake, but for those whose connection ended
+// while they waited to join: they would keep their partitions for ever.
+func (w *world) bury() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, stage := range []Stage{StageMatch, StageCorrelate} {
+		info := w.broker.GroupInfo(DefaultName + "-" + string(stage))
+		if info == nil {
+			continue
+		}
+		for _, m := range info.Members {
+			if since, ok := w.gone[m.ClientHost]; !ok || time.Since(since) < time.Second {
+				continue
+			}
+			req := kmsg.NewPtrLeaveGroupRequest()
+			req.Group = info.Group
+			member := kmsg.NewLeaveGroupRequestMember()
+			member.MemberID = m.MemberID
+			req.Members = append(req.Members, member)
+			if _, err := req.RequestWith(w.t.Context(), w.cl); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
 }
 
 // network lets a test cut a client's connections.
@@ -145,13 +181,16 @@ func (n *network) dial(ctx context.Context, proto, addr string) (net.Conn, error
 	return &conn{c, n}, nil
 }
 
-func (n *network) cut() {
+// cut closes all connections for good and returns their addresses.
+func (n *network) cut() (addrs []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.dead = true
 	for c := range n.conns {
+		addrs = append(addrs, c.LocalAddr().String())
 		c.Close()
 	}
+	return addrs
 }
 
 type conn struct {
@@ -292,13 +331,14 @@ func (w *world) sameAlerts(got, want []audit.Alert) bool {
 // eventually waits until ok, and fails the test with what is missing otherwise.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("waited in vain: %s", what)
 		}
+		w.bury()
 		<-tick.C
 	}
 }

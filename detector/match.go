@@ -41,7 +41,7 @@ type matchWorker struct {
 // matchCounts are counted when they are committed.
 type matchCounts struct{ events, matches, clamped, unreadable int }
 
-func (d *Detector) runMatch(ctx context.Context, n int, ready func()) error {
+func (d *Detector) runMatch(ctx context.Context, n int, report func(error)) error {
 	w := &matchWorker{Detector: d, number: n, matcher: newMatcher(d.o.Rules), sources: newSources(d.o.UnavailableAfter)}
 	var err error
 	w.session, err = d.o.newSession(StageMatch, n, d.events, d.gap(StageMatch))
@@ -64,9 +64,7 @@ func (d *Detector) runMatch(ctx context.Context, n int, ready func()) error {
 			}
 			return err
 		}
-		if w.session.joined() {
-			ready()
-		}
+		report(w.session.membership())
 	}
 }
 

@@ -104,11 +104,22 @@ func (s *session) assigned(context.Context, *kgo.Client, map[string][]int32) {
 	s.member = true
 }
 
-// joined says whether this is a member of the group.
-func (s *session) joined() bool {
+func (s *session) left() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.member
+	s.member = false
+}
+
+var errNoMember = errors.New("not a member of its consumer group")
+
+// membership says why this is no member of the group, nil when it is one.
+func (s *session) membership() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.member {
+		return errNoMember
+	}
+	return nil
 }
 
 // fetched keeps the metadata of the commits of newly assigned partitions.
@@ -195,11 +206,15 @@ func (s *session) poll(ctx context.Context, deadline time.Time, limit int) (kgo.
 	var failed error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		var lost *kgo.ErrDataLoss
+		var session *kgo.ErrGroupSession
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		case errors.As(err, &lost):
 			s.log.Error("records were lost", "topic", topic, "partition", partition, "error", err)
 			s.gaps(partition)
+		case errors.As(err, &session):
+			// The client says so itself and tries again; meanwhile this is no member.
+			s.left()
 		default:
 			failed = errors.Join(failed, fmt.Errorf("read %s/%d: %w", topic, partition, err))
 		}
@@ -221,7 +236,8 @@ func (s *session) begin() error {
 
 // produce adds a record to the transaction.
 func (s *session) produce(ctx context.Context, r *kgo.Record) {
-	s.gts.Produce(ctx, r, func(_ *kgo.Record, err error) {
+	// Not cut off by a stop: what has begun is brought to an end.
+	s.gts.Produce(context.WithoutCancel(ctx), r, func(_ *kgo.Record, err error) {
 		if err == nil {
 			return
 		}

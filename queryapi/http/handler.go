@@ -48,7 +48,7 @@ func New(service *queryapi.Service) (http.Handler, error) {
 
 	e := echo.New()
 	e.HTTPErrorHandler = s.problem
-	e.Use(s.requestID, s.observe, secureHeaders, s.recover, s.guard, s.bound, middleware.BodyLimit(maxBody),
+	e.Use(s.deadline, s.requestID, s.observe, secureHeaders, s.recover, s.guard, s.bound, middleware.BodyLimit(maxBody),
 		middleware.GzipWithConfig(middleware.GzipConfig{MinLength: minGzip, Skipper: notCompressed}))
 	for _, r := range routes {
 		for _, path := range r.spellings() {

@@ -323,6 +323,30 @@ func TestHangUp(t *testing.T) {
 	}
 }
 
+// patientRecorder notes the deadline that is set on its connection.
+type patientRecorder struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (r *patientRecorder) SetWriteDeadline(t time.Time) error { r.deadline = t; return nil }
+
+// TestWriteDeadline wants one on every path: a connection keeps that of the request before.
+func TestWriteDeadline(t *testing.T) {
+	handler, err := New(mustService(t, serve(t, nil, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/livez", "/metrics", "/nothing", "/api/logs/", "/api/openapi.yaml"} {
+		rec := &patientRecorder{ResponseRecorder: httptest.NewRecorder()}
+		before := time.Now()
+		handler.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+path, nil))
+		if want := queryapi.DefaultQueryTimeout + writeSlack; rec.deadline.Before(before.Add(want)) || rec.deadline.After(time.Now().Add(want)) {
+			t.Errorf("%s: deadline %v, want %v from now", path, rec.deadline, want)
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	a := serve(t, nil, nil)
 	a.get("/")

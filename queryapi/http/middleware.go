@@ -83,7 +83,7 @@ func (s *server) recover(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// bound refuses requests beyond those that may be in flight, but not the probes, and gives the connection a deadline to take the answer.
+// bound refuses requests beyond those that may be in flight, but not the probes.
 func (s *server) bound(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !strings.HasPrefix(c.Path(), "/api/") {
@@ -95,6 +95,13 @@ func (s *server) bound(next echo.HandlerFunc) echo.HandlerFunc {
 		default:
 			return &queryapi.Error{Code: queryapi.CodeBusy, Detail: "too many requests at once"}
 		}
+		return next(c)
+	}
+}
+
+// deadline bounds how long a caller may take to take an answer. Every request sets it: it stays on the connection, and the next request would inherit it.
+func (s *server) deadline(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
 		// Not supported by every ResponseWriter; a server's own does.
 		_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(s.opt.QueryTimeout + writeSlack))
 		return next(c)

@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -94,6 +95,9 @@ func (b *Broker) open(o Options, ln net.Listener) (err error) {
 	if err := writeFile(b.running, nil); err != nil {
 		return err
 	}
+	// kfake reads the log when it opens it, segment by segment: collect the garbage while that goes on.
+	percent := debug.SetGCPercent(20)
+	defer func() { debug.SetGCPercent(percent); debug.FreeOSMemory() }()
 	b.cluster, err = kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return patientListener{ln}, nil }),
@@ -102,8 +106,10 @@ func (b *Broker) open(o Options, ln net.Listener) (err error) {
 		kfake.SyncWrites(),
 		// Restarts on one machine are quick: a group need not wait long for a member that was killed.
 		kfake.GroupMinSessionTimeout(time.Second),
-		// kfake's own timer would compact unsafely: see maintain.
-		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "315360000000"}),
+		kfake.BrokerConfigs(map[string]string{
+			"log.cleaner.backoff.ms": "315360000000", // kfake's own timer would compact unsafely: see maintain
+			"log.segment.bytes":      "16777216",     // a start reads one segment of each partition into memory at a time
+		}),
 		kfake.WithLogger(logger{o.Logger}),
 	)
 	return err

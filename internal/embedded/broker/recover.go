@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 )
 
 // kfake keeps what it acknowledged across kill -9, but it does not put everything else right (2026-09-18):
@@ -19,6 +22,7 @@ import (
 //   - seq_windows.json is written at a clean stop only; an old one makes it refuse the producers that went on since.
 //   - A partition without segments, as retention leaves it, begins at offset 0 again, even after a clean stop.
 //   - Compaction removes a partition's files before it writes the new ones.
+//   - Without a snapshot of a partition that agrees with its segments it reads the whole log into memory.
 //
 // So the folder is put right before kfake opens it. A crash during that means that the next start does it again: each step can be repeated.
 
@@ -67,9 +71,9 @@ func recoverKilled(dir string, partitions []fs.DirEntry, ends map[string]int64, 
 		if scans[i], err = scanPartition(filepath.Join(dir, "partitions", p.Name()), log); err != nil {
 			return fmt.Errorf("check partition %s: %w", p.Name(), err)
 		}
-		ends[p.Name()] = max(ends[p.Name()], scans[i].end)
-		for producer, epoch := range scans[i].open {
-			abandoned[producer] = max(epoch, abandoned[producer])
+		ends[p.Name()] = max(ends[p.Name()], scans[i].snapshot.HighWatermark)
+		for producer, open := range scans[i].open {
+			abandoned[producer] = max(open.epoch, abandoned[producer])
 		}
 	}
 	// Producers first: once its transaction is aborted, a producer that survived must find itself fenced and not commit nothing.
@@ -77,7 +81,7 @@ func recoverKilled(dir string, partitions []fs.DirEntry, ends map[string]int64, 
 		return fmt.Errorf("fence the producers of abandoned transactions: %w", err)
 	}
 	for i, p := range partitions {
-		if err := scans[i].abort(); err != nil {
+		if err := errors.Join(scans[i].abort(), scans[i].writeSnapshot()); err != nil {
 			return fmt.Errorf("abort the open transactions of partition %s: %w", p.Name(), err)
 		}
 	}
@@ -89,17 +93,20 @@ func recoverKilled(dir string, partitions []fs.DirEntry, ends map[string]int64, 
 
 // partitionScan is what the batches of a partition say.
 type partitionScan struct {
-	dir          string
-	base         int64 // of the last segment with a batch
-	end          int64 // offset
-	leaderEpoch  int32
-	maxTimestamp int64
-	open         map[int64]int16 // producers of transactions without an end, with their epochs
+	dir      string
+	begun    bool // a batch was seen
+	snapshot snapshot
+	open     map[int64]openTransaction // by producer
+}
+
+type openTransaction struct {
+	first int64 // offset
+	epoch int16
 }
 
 // scanPartition reads the batches of a partition, cuts off what is broken at the end, and makes each index agree with its segment.
 func scanPartition(dir string, log *slog.Logger) (partitionScan, error) {
-	scan := partitionScan{dir: dir, open: map[int64]int16{}}
+	scan := partitionScan{dir: dir, snapshot: snapshot{Version: 1}, open: map[int64]openTransaction{}}
 	bases, err := segments(dir)
 	if err != nil {
 		return scan, err
@@ -119,16 +126,10 @@ func (s *partitionScan) segment(base int64, last bool, log *slog.Logger) error {
 	}
 	defer f.Close()
 	var index []byte
-	s.end = max(s.end, base)
+	s.snapshot.HighWatermark = max(s.snapshot.HighWatermark, base)
 	valid, err := eachBatch(f, last, func(b batch) {
-		s.base, s.end, s.leaderEpoch, s.maxTimestamp = base, b.end, b.leaderEpoch, max(s.maxTimestamp, b.maxTimestamp)
-		index = append(index, indexEntry(b, s.maxTimestamp)...)
-		switch {
-		case b.control():
-			delete(s.open, b.producer)
-		case b.transactional():
-			s.open[b.producer] = b.producerEpoch
-		}
+		s.batch(b)
+		index = append(index, indexEntry(b, s.snapshot.MaxTimestamp)...)
 	})
 	if err != nil {
 		return err
@@ -150,7 +151,28 @@ func (s *partitionScan) segment(base int64, last bool, log *slog.Logger) error {
 	if valid == 0 {
 		return errors.Join(os.Remove(f.Name()), os.RemoveAll(indexPath(s.dir, base)))
 	}
+	s.snapshot.Segments = append(s.snapshot.Segments, snapshotSegment{BaseOffset: base, Size: valid, MinEpoch: s.snapshot.Epoch, MaxEpoch: s.snapshot.Epoch})
 	return writeIndex(indexPath(s.dir, base), index)
+}
+
+// batch notes what a batch means for the partition.
+func (s *partitionScan) batch(b batch) {
+	if !s.begun {
+		s.begun, s.snapshot.LogStartOffset, s.snapshot.CreatedAt = true, b.first, time.UnixMilli(b.firstTimestamp)
+	}
+	s.snapshot.HighWatermark, s.snapshot.Epoch, s.snapshot.MaxTimestamp = b.end, b.leaderEpoch, max(s.snapshot.MaxTimestamp, b.maxTimestamp)
+	open, inTransaction := s.open[b.producer]
+	switch {
+	case b.control():
+		if inTransaction && !b.committed {
+			s.snapshot.AbortedTxns = append(s.snapshot.AbortedTxns, abortedTransaction{b.producer, open.first, b.first})
+		}
+		delete(s.open, b.producer)
+	case b.transactional() && !inTransaction:
+		s.open[b.producer] = openTransaction{b.first, b.producerEpoch}
+	case b.transactional():
+		s.open[b.producer] = openTransaction{open.first, b.producerEpoch}
+	}
 }
 
 func writeIndex(path string, index []byte) error {
@@ -163,20 +185,40 @@ func writeIndex(path string, index []byte) error {
 
 // abort writes a marker for each open transaction behind the last record.
 func (s *partitionScan) abort() error {
-	for producer, epoch := range s.open {
-		wire := abortMarker(s.end, s.leaderEpoch, producer, epoch)
+	for _, producer := range slices.Sorted(maps.Keys(s.open)) {
+		wire := abortMarker(s.snapshot.HighWatermark, s.snapshot.Epoch, producer, s.open[producer].epoch)
 		b, _ := parseBatch(wire)
-		s.maxTimestamp = max(s.maxTimestamp, b.maxTimestamp)
+		last := &s.snapshot.Segments[len(s.snapshot.Segments)-1]
 		// The index first: an entry too many is cut off by the next start, an entry too few would shift the following ones.
 		if err := errors.Join(
-			appendFile(indexPath(s.dir, s.base), indexEntry(b, s.maxTimestamp)),
-			appendFile(segmentPath(s.dir, s.base), wire),
+			appendFile(indexPath(s.dir, last.BaseOffset), indexEntry(b, max(s.snapshot.MaxTimestamp, b.maxTimestamp))),
+			appendFile(segmentPath(s.dir, last.BaseOffset), wire),
 		); err != nil {
 			return err
 		}
-		s.end++
+		s.batch(b)
+		last.Size += b.size
 	}
 	return nil
+}
+
+// writeSnapshot lets kfake open the partition one segment after the other.
+func (s *partitionScan) writeSnapshot() error {
+	if len(s.snapshot.Segments) == 0 {
+		return nil // keepPlace reads the old one
+	}
+	s.snapshot.LastStableOffset = s.snapshot.HighWatermark
+	// What DeleteRecords removed from inside a segment stays removed.
+	old, err := readSnapshot(s.dir)
+	if err != nil {
+		return err
+	}
+	s.snapshot.LogStartOffset = max(s.snapshot.LogStartOffset, min(old.LogStartOffset, s.snapshot.HighWatermark))
+	b, err := json.Marshal(s.snapshot)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(s.dir, snapshotFile), b)
 }
 
 // keepPlace makes a partition without segments go on at the offset where it was: end, or the one of kfake's snapshot. A control batch takes the offset
@@ -186,15 +228,8 @@ func keepPlace(dir string, end int64) error {
 	if err != nil || len(bases) > 0 {
 		return err
 	}
-	var snapshot struct {
-		HighWatermark int64 `json:"high_watermark"`
-		Epoch         int32 `json:"epoch"`
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "snapshot.json"))
-	if err == nil {
-		err = json.Unmarshal(b, &snapshot)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	snapshot, err := readSnapshot(dir)
+	if err != nil {
 		return err
 	}
 	end = max(end, snapshot.HighWatermark)
@@ -225,7 +260,7 @@ func writeFile(path string, data []byte) error {
 }
 
 func appendFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}

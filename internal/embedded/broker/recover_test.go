@@ -80,6 +80,7 @@ func TestCutOffWrites(t *testing.T) {
 		{"empty segment", nil, nil, nil},
 	} {
 		t.Run(cut.name, func(t *testing.T) {
+			t.Parallel()
 			copied := t.TempDir()
 			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 				t.Fatal(err)
@@ -93,14 +94,20 @@ func TestCutOffWrites(t *testing.T) {
 			for _, name := range []string{"groups.log", "pids.log"} {
 				appendTo(t, filepath.Join(copied, "log", name), "\x40\x00\x00\x00 cut off")
 			}
-			if got := reopen(t, copied); !slices.Equal(got, cut.want) {
-				t.Fatalf("records %q, want %q", got, cut.want)
+			if err := recoverFolder(filepath.Join(copied, "log"), true, quiet); err != nil {
+				t.Fatal(err)
 			}
 			for _, name := range []string{"groups.log", "pids.log"} {
 				raw, err := os.ReadFile(filepath.Join(copied, "log", name))
 				if err != nil || wholeEntries(raw) != len(raw) {
 					t.Errorf("%s: %d of %d bytes are whole entries, %v", name, wholeEntries(raw), len(raw), err)
 				}
+			}
+			if entries, err := os.ReadFile(indexPath(part, 0)); len(cut.want) > 0 && (err != nil || len(entries) != len(cut.want)*indexEntrySize) {
+				t.Errorf("%d bytes of index for %d batches, %v", len(entries), len(cut.want), err)
+			}
+			if got := reopen(t, copied); !slices.Equal(got, cut.want) {
+				t.Fatalf("records %q, want %q", got, cut.want)
 			}
 			b, err := Start(Options{DataDir: copied, Listen: "127.0.0.1:0"})
 			if err != nil {
@@ -227,7 +234,7 @@ func TestRecoveryRepeats(t *testing.T) {
 		t.Fatal(err)
 	}
 	scan, err := scanPartition(part, quiet)
-	if err != nil || len(scan.open) != 0 || scan.end != 3 {
+	if err != nil || len(scan.open) != 0 || scan.snapshot.HighWatermark != 3 {
 		t.Errorf("after the recovery: %+v, %v", scan, err)
 	}
 	was := read()

@@ -23,14 +23,16 @@ const batchHeaderSize = 61
 
 // batch is the header of a record batch.
 type batch struct {
-	first, end    int64 // offsets [first, end)
-	size          int64 // bytes, all of it
-	leaderEpoch   int32
-	crc           uint32
-	attributes    int16
-	maxTimestamp  int64
-	producer      int64
-	producerEpoch int16
+	first, end     int64 // offsets [first, end)
+	size           int64 // bytes, all of it
+	leaderEpoch    int32
+	crc            uint32
+	attributes     int16
+	firstTimestamp int64
+	maxTimestamp   int64
+	producer       int64
+	producerEpoch  int16
+	committed      bool // of a control batch: it ends a transaction with success
 }
 
 func (b batch) control() bool       { return b.attributes&0x20 != 0 }
@@ -46,7 +48,7 @@ func parseBatch(h []byte) (b batch, ok bool) {
 	delta := int32(be.Uint32(h[23:]))
 	b = batch{
 		first: int64(be.Uint64(h)), size: int64(length) + 12, leaderEpoch: int32(be.Uint32(h[12:])), crc: be.Uint32(h[17:]), attributes: int16(be.Uint16(h[21:])),
-		maxTimestamp: int64(be.Uint64(h[35:])), producer: int64(be.Uint64(h[43:])), producerEpoch: int16(be.Uint16(h[51:])),
+		firstTimestamp: int64(be.Uint64(h[27:])), maxTimestamp: int64(be.Uint64(h[35:])), producer: int64(be.Uint64(h[43:])), producerEpoch: int16(be.Uint16(h[51:])),
 	}
 	b.end = b.first + int64(delta) + 1
 	return b, h[16] == 2 && b.size >= batchHeaderSize && b.first >= 0 && delta >= 0
@@ -78,10 +80,24 @@ func eachBatch(f *os.File, verify bool, fn func(batch)) (valid int64, err error)
 				break
 			}
 		}
+		if b.control() {
+			record := make([]byte, b.size-batchHeaderSize)
+			if _, err := f.ReadAt(record, valid+batchHeaderSize); err != nil {
+				return valid, err
+			}
+			b.committed = isCommit(record)
+		}
 		fn(b)
 		valid += b.size
 	}
 	return valid, nil
+}
+
+// isCommit reads the one record of a control batch. What cannot be read counts as an abort.
+func isCommit(record []byte) bool {
+	var r kmsg.Record
+	var key kmsg.ControlRecordKey
+	return r.ReadFrom(record) == nil && key.ReadFrom(r.Key) == nil && key.Type == kmsg.ControlRecordKeyTypeCommit
 }
 
 // indexEntrySize and indexEntry are kfake's index: version, checksum, leader epoch, timestamp, and whether the batch was written in a transaction.
@@ -154,6 +170,7 @@ func segments(dir string) ([]int64, error) {
 func segmentPath(dir string, base int64) string {
 	return filepath.Join(dir, fmt.Sprintf("%d.dat", base))
 }
+
 func indexPath(dir string, base int64) string { return filepath.Join(dir, fmt.Sprintf("%d.idx", base)) }
 
 // endOffset is the offset behind the last whole batch of a partition; 0 without one.

@@ -238,3 +238,24 @@ func TestHangUpDuringInsert(t *testing.T) {
 		t.Errorf("%s of 1000 rows are in the view's target", n)
 	}
 }
+
+// TestInsertTimeOut: an insert ends with its max_execution_time, so that nothing of it lands later.
+func TestInsertTimeOut(t *testing.T) {
+	base := startShared(t)
+	db := freshDatabase(t, base)
+	must(t, base, "CREATE TABLE "+db+".slow (a UInt64, b String) ENGINE = MergeTree ORDER BY a",
+		"CREATE TABLE "+db+".t"+createAB,
+		"CREATE MATERIALIZED VIEW "+db+".mv TO "+db+".slow AS SELECT a, b FROM "+db+".t WHERE NOT ignore(sleepEachRow(0.01))")
+	began := time.Now()
+	a := send(t, "POST", base, bytes.NewReader(nativeBlock(t, 0, 300)), "query", "INSERT INTO "+db+".t FORMAT Native", "query_id", "late", "max_execution_time", "1")
+	if a.code() != "159" || a.Status != http.StatusRequestTimeout {
+		t.Errorf("status %d: %s", a.Status, a.Body)
+	}
+	t.Logf("ended after %v", time.Since(began).Round(time.Millisecond))
+	if n := must(t, base, "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], 'late')"); n != "0\n" {
+		t.Error("the insert still runs after its answer")
+	}
+	if n := must(t, base, "SELECT count() FROM "+db+".slow"); n != "0\n" {
+		t.Errorf("%s rows are in the view's target", n)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/google/uuid"
 
 	"github.com/audittrail/audittrail/internal/clickhouse"
@@ -56,17 +57,17 @@ func (l *lane) carry(s *span) {
 // intend waits until the range's plan stands in Kafka and returns until when an insert may be at work under it. An intent that is too old is written anew.
 func (l *lane) intend(s *span) (deadline time.Time, err error) {
 	l.mu.Lock()
-	if l.state == laneGone || (l.state == laneDraining && s.intentAt.IsZero()) {
-		l.mu.Unlock()
-		return time.Time{}, errGone
-	}
 	// Half of the time must be left, or the insert would only be cut off.
 	if age := l.c.opt.Now().Sub(s.intentAt); !s.intentAt.IsZero() && age > l.c.opt.InsertTimeout/2 {
 		s.intentAt = time.Time{}
 		s.intended = make(chan struct{})
 	}
+	if l.state == laneGone || (l.state == laneDraining && s.intentAt.IsZero()) {
+		l.mu.Unlock()
+		return time.Time{}, errGone
+	}
 	if mutated("intent") && s.intentAt.IsZero() {
-		s.intentAt = l.c.opt.Now()
+		s.intentAt, s.planned = l.c.opt.Now(), true
 		close(s.intended)
 	}
 	waiting := s.intentAt.IsZero()
@@ -188,11 +189,11 @@ const (
 	ledgerSuffix     = "/l"
 )
 
-// ledgerBlock returns the range's row of the ledger. It is made anew for each attempt: under its token only the first one counts.
+// ledgerBlock returns the range's row of the ledger. It is made anew for each attempt: under its token only the first one counts. Its buffer is its own, not a
+// pooled one: the block is in use for as long as the insert takes.
 func (c *Consumer) ledgerBlock(s *span, token string) (tokenBlock, error) {
 	member, generation := c.client.GroupMetadata()
-	e := &encoded{plannedRange: s.plannedRange, src: s.src, account: s.account, buf: c.buffer()}
-	defer c.recycle(e.buf)
+	e := &encoded{plannedRange: s.plannedRange, src: s.src, account: s.account, buf: new(proto.Buffer)}
 	if err := e.encode(tables.TableLedger, ledgerSuffix, ledgerInput(s.encoded, token, c.opt.Now(), generation, member)); err != nil {
 		return tokenBlock{}, err
 	}

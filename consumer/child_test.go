@@ -153,6 +153,10 @@ func (c *child) terminate() {
 	c.t.Helper()
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	<-c.exited
+	status, _ := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if status.Signaled() && status.Signal() == syscall.SIGTERM {
+		return // it had only just been started and did not listen to signals yet
+	}
 	if code := c.cmd.ProcessState.ExitCode(); code != 0 {
 		c.t.Errorf("the consumer ended with status %d:\n%s", code, strings.Join(c.lines, "\n"))
 	}

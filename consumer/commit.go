@@ -200,8 +200,8 @@ func (l *lane) snapshot(now time.Time) (snapshot, bool) {
 	s := snapshot{lane: l, offset: l.offset, at: now}
 	p := plan{TopicID: l.topicID, Decoder: audit.DecoderVersion, At: now}
 	for _, sp := range l.spans {
-		if l.state == laneDraining && sp.intentAt.IsZero() {
-			break // those behind it have none either
+		if l.state == laneDraining && !sp.planned {
+			break // those behind it are not planned either
 		}
 		s.intends = s.intends || sp.intentAt.IsZero()
 		p.Ranges = append(p.Ranges, sp.plannedRange)
@@ -227,6 +227,7 @@ func (l *lane) committedAs(s snapshot) {
 	for _, sp := range s.spans {
 		if sp.intentAt.IsZero() {
 			sp.intentAt = s.at
+			sp.planned = true
 			close(sp.intended)
 		}
 	}

@@ -71,7 +71,8 @@ func (l *lane) halves(s *span, refusal error) ([]*span, error) {
 			failed = err
 			return
 		}
-		parts = append(parts, &span{encoded: e, intended: make(chan struct{})})
+		// The whole stood in the plan already: its parts stay in it, whatever happens before their own intents are committed.
+		parts = append(parts, &span{encoded: e, intended: make(chan struct{}), planned: true})
 		b.next()
 	}
 	var rec audit.Record

@@ -53,7 +53,7 @@ func (l *lane) dropUnintended() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, s := range l.spans {
-		if s.intentAt.IsZero() && !s.done {
+		if !s.planned && !s.done {
 			for _, gone := range l.spans[i:] {
 				l.c.release(gone)
 			}

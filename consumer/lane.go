@@ -83,8 +83,11 @@ type fetched struct {
 // span is a planned range on its way.
 type span struct {
 	*encoded
-	// intentAt is when its intent was committed; zero while it is not. Guarded by the lane's mu.
+	// intentAt is when its intent was committed last; zero while a new one is wanted. Guarded by the lane's mu.
 	intentAt time.Time
+	// planned says that an intent was ever committed: then some of it may be in ClickHouse, and it stays in the plan until it is settled. Guarded by the
+	// lane's mu.
+	planned bool
 	// intended is closed when the intent is committed.
 	intended chan struct{}
 	// done says that everything of it is in ClickHouse. Guarded by the lane's mu.

@@ -111,7 +111,6 @@ type produced struct {
 	alerts []audit.Alert
 	// opened are the Kafka times, in milliseconds, of the events that opened alerts.
 	opened     []int64
-	matches    int
 	unreadable int
 }
 

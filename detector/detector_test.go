@@ -10,9 +10,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/audittrail/audittrail/detector/rule"
+	"github.com/audittrail/audittrail/detector/wire"
 	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
@@ -49,6 +54,7 @@ func values(t testing.TB, reg *prometheus.Registry) map[string]float64 {
 }
 
 func TestFailedLoginsBecomeOneAlertThatTheClockResolves(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	d := w.start("a", nil)
 	now := time.Now()
@@ -101,6 +107,7 @@ func TestFailedLoginsBecomeOneAlertThatTheClockResolves(t *testing.T) {
 }
 
 func TestImportBesideLiveTraffic(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	w.start("a", nil)
 	old := time.Date(2017, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -132,6 +139,7 @@ func TestImportBesideLiveTraffic(t *testing.T) {
 }
 
 func TestStagesRunApart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	correlate := w.start("b", func(o *Options) { o.Stages = []Stage{StageCorrelate}; o.Workers = 3 })
 	match := w.start("a", func(o *Options) { o.Stages = []Stage{StageMatch}; o.Workers = 3 }) // more than partitions
@@ -152,7 +160,49 @@ func TestStagesRunApart(t *testing.T) {
 	}
 }
 
+// An idle worker commits offsets too: without them its clock records would not be fenced.
+func TestIdleWorkerCommitsItsOffsets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	d := w.start("a", nil)
+	w.eventually("all partitions have an offset", func() bool {
+		got, err := kadm.NewClient(w.cl).FetchOffsets(t.Context(), DefaultName+"-match")
+		return err == nil && len(got[w.cfg.Topic(kafka.TopicEvents)]) == 3
+	})
+	w.eventually("the clock is known", func() bool { return values(t, d.registry)["lag_seconds correlate 0"] != 0 })
+}
+
+// The clock does not wait for ever for a partition that has no leader.
+func TestUnavailablePartitionDoesNotHoldUpTheClock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	d := w.start("a", func(o *Options) { o.UnavailableAfter = 200 * time.Millisecond })
+	w.publish(burst("attack", "203.0.113.7", time.Now(), 5)...)
+	w.eventually("an alert", func() bool { return len(w.alerts()) == 1 })
+	w.eventually("the clock is known", func() bool { return values(t, d.registry)["lag_seconds correlate 0"] != 0 })
+	used := w.read(kafka.TopicEvents)[0].Partition
+	other := []int32{1 - used}
+	w.broker.Fault(
+		kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: w.cfg.Topic(kafka.TopicEvents), Partitions: other, Err: kerr.LeaderNotAvailable, Count: -1},
+		kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: w.cfg.Topic(kafka.TopicEvents), Partitions: other, Err: kerr.LeaderNotAvailable, Count: -1},
+	)
+	w.skew.Store(int64(12 * time.Minute))
+	w.eventually("the alert is resolved", func() bool { return len(w.alerts()) == 2 })
+	unavailable := false
+	for _, r := range w.read(kafka.TopicMatches) {
+		var rec wire.Record
+		if err := wire.Parse(r.Value, &rec); err != nil {
+			t.Fatal(err)
+		}
+		unavailable = unavailable || rec.IsClock && slices.ContainsFunc(rec.Clock.Sources, func(s wire.Source) bool { return s.Unavailable && s.Partition == other[0] })
+	}
+	if !unavailable {
+		t.Error("the partition was never reported as unavailable")
+	}
+}
+
 func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
 	good := Options{Kafka: kafka.Config{Brokers: []string{"127.0.0.1:9092"}}}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)
@@ -175,6 +225,7 @@ func TestOptionsAreChecked(t *testing.T) {
 }
 
 func TestMissingTopicIsReportedAndWaitedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	if err := w.broker.DeleteTopic(w.cfg.Topic(kafka.TopicMatches)); err != nil {
 		t.Fatal(err)
@@ -189,5 +240,30 @@ func TestMissingTopicIsReportedAndWaitedFor(t *testing.T) {
 	w.eventually("ready", func() bool { return len(d.health.NotReady()) == 0 })
 	if values(t, d.registry)["restarts_total match"] == 0 {
 		t.Error("no restart was counted")
+	}
+}
+
+// BenchmarkDetector is the whole way from audit.events to audit.matches and audit.alerts, one worker a stage, with a broker in the same process.
+func BenchmarkDetector(b *testing.B) {
+	const events = 200_000
+	for rounds := 1; b.Loop(); rounds++ {
+		b.StopTimer()
+		w := newWorld(b, 4)
+		var batch []*audit.Event
+		for i := range events {
+			e := failedLogin(fmt.Sprintf("0190a1b2-c3d4-7e5f-8a9b-%012x", i), fmt.Sprintf("10.%d.%d.%d", i%5000>>16, i%5000>>8&255, i%5000&255), at.Add(time.Duration(i)*time.Millisecond))
+			if i%20 != 0 {
+				e.Outcome = audit.OutcomeSuccess
+			}
+			if batch = append(batch, e); len(batch) == 5000 {
+				w.publish(batch...)
+				batch = batch[:0]
+			}
+		}
+		b.StartTimer()
+		d := w.start("a", func(o *Options) { o.ClockInterval = time.Second })
+		w.eventually("all events are matched", func() bool { return values(b, d.registry)["events_total"] == events })
+		b.ReportMetric(float64(rounds*events)/b.Elapsed().Seconds(), "events/s")
+		d.kill()
 	}
 }

@@ -46,9 +46,9 @@ type world struct {
 	gone map[string]time.Time
 }
 
-func newWorld(t testing.TB, partitions int32) *world {
+func newWorld(t testing.TB, partitions int32, opts ...kfake.Opt) *world {
 	t.Helper()
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(10*time.Millisecond))
+	broker, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(10 * time.Millisecond)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,11 +79,11 @@ func (w *correlateWorker) replaySome(ctx context.Context, cl *kgo.Client, p *par
 	limit, cancel := context.WithTimeout(ctx, noProgress)
 	defer cancel()
 	fetches := cl.PollRecords(limit, maxPoll)
-	for _, e := range fetches.Errors() {
-		if errors.Is(e.Err, context.DeadlineExceeded) {
-			return at, fmt.Errorf("no record came for %s at offset %d of %d", noProgress, at, p.committed)
+	if errs := fetches.Errors(); len(errs) > 0 {
+		if err := errs[0].Err; !errors.Is(err, context.DeadlineExceeded) {
+			return at, err
 		}
-		return at, e.Err
+		return at, fmt.Errorf("no record came for %s at offset %d of %d", noProgress, at, p.committed)
 	}
 	for it := fetches.RecordIter(); !it.Done(); {
 		r := it.Next()

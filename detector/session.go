@@ -66,6 +66,7 @@ func (o *Options) newSession(stage Stage, n int, topic string, gaps func(int32))
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// With control records a position can end on a marker: else it would stand before the end of a log that ends with one.
 		kgo.KeepControlRecords(),
+		kgo.FetchMaxBytes(16<<20), // what is fetched ahead is held in memory
 		kgo.DisableAutoCommit(),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.BlockRebalanceOnPoll(),

@@ -7,18 +7,22 @@
 // # Windows
 //
 // The condition holds at an event when the half-open window (t − timespan, t] that ends with it holds threshold distinct events of its group, in
-// event time. Events may arrive in any order; each insertion re-examines the windows that the event falls into. An event that is older than the
-// newest of its group − timespan − allowance is late: it is kept, for later events may need it, but makes nothing hold. An event lives until the clock
-// is two timespans and the lateness past its publication. A group keeps the newest events, as many as guarantee that an alert was raised
-// before one is dropped.
+// event time. Events may arrive in any order; each one makes the windows that it falls into be examined again. An event lives until the clock is two
+// timespans and the lateness past its publication (its Kafka time): two events that are a timespan apart at most, each published within the
+// lateness, always meet. A group keeps the newest events, threshold × (3 + allowance/timespan) of them: when there are more that are not late, an alert
+// was raised before the first is dropped.
+//
+// An event is late when it is older than the newest of its group − timespan − allowance. It is counted, since some of its window may be gone, and then
+// treated like any other: what it completes is real, and what it does not complete is left to a back-test.
 //
 // # Episodes
 //
 // Times at which the condition held that are less than ResolveAfter apart are one episode, and an episode is one alert. It is opened at the first
 // such time, updated each time its count has doubled, and resolved once no event that is not late can make it longer: by a later event of the group,
-// or by the clock. When the first events of a further episode arrive before that, they wait: late comers may still join the two. So events
-// that are shuffled within the allowance give the same episodes as in order. An episode that the clock has resolved is opened again (same
-// id, next version) when events turn up that belong to it, as after a pause in an import. Of the episode the alert counts the events in windows that held.
+// or by the clock. A further episode close by that begins before that waits: events that are not late may still join the two. So events that are
+// shuffled within the allowance give the same episodes, to the last count, as in order. An episode that was resolved is opened again (same
+// id, next version) when events turn up within the next ResolveAfter of the clock that belong to it, as after a pause in an import; and then only the
+// clock resolves it, or events of two times that come in turns would open and resolve it for ever. The alert counts the events in windows that held.
 //
 // # Recovery
 //

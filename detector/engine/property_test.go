@@ -117,7 +117,7 @@ func TestEpisodesAreThoseOfTheOracle(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%s", name, resolveAfter, disorder), func(t *testing.T) {
 					r := testRule()
 					r.ResolveAfter = resolveAfter
-					for seed := range rounds(40, 600) {
+					for seed := range rounds(12, 600) {
 						rng := rand.New(rand.NewPCG(uint64(seed), 1))
 						events := randomEvents(rng, 150, epoch.Add(-9*365*24*time.Hour))
 						want := oracle(events, r.Threshold, r.Timespan, r.ResolveAfter)
@@ -214,7 +214,7 @@ func TestReplayFromTheRewindOffsetChangesNothing(t *testing.T) {
 				r := testRule()
 				r.ResolveAfter = resolveAfter
 				saved, total := 0, 0
-				for seed := range rounds(60, 1000) {
+				for seed := range rounds(20, 1000) {
 					rng := rand.New(rand.NewPCG(uint64(seed), 2))
 					records := messy(rng, func(e event) record { return matchOf(&r, e) })
 					o := Options{Rules: ruleSet(r), MaxGroups: maxGroups}
@@ -257,7 +257,7 @@ func TestReplayFromTheRewindOffsetChangesNothing(t *testing.T) {
 // Beginning a replay earlier than needed must be as good.
 func TestReplayFromEarlierChangesNothing(t *testing.T) {
 	r := testRule()
-	for seed := range rounds(60, 400) {
+	for seed := range rounds(15, 400) {
 		rng := rand.New(rand.NewPCG(uint64(seed), 3))
 		records := messy(rng, func(e event) record { return matchOf(&r, e) })
 		o := Options{Rules: ruleSet(r)}

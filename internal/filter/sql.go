@@ -102,7 +102,10 @@ func (b *sqlBuilder) word(word string) string {
 		return b.fail(&Error{Msg: short(word) + " is not one word"})
 	}
 	if isASCII(word) {
-		return "hasAllTokens(message, " + b.param("String", strings.ToLower(word)) + ")"
+		// The text index answers the hint, with its lower() preprocessor; evaluated on rows hasAllTokens knows nothing of that, and which of the two
+		// happens depends on what else the statement reads.
+		p := b.param("String", strings.ToLower(word))
+		return "(indexHint(hasAllTokens(message, " + p + ")) AND hasAllTokens(lower(message), " + p + "))"
 	}
 	return "hasAllTokens(" + foldSQL("message") + ", " + b.param("String", foldCase(word)) + ")"
 }

@@ -5,12 +5,14 @@ SHELL := /bin/sh
 export CGO_ENABLED ?= 0
 TOOL := go tool -modfile=tools/go.mod
 GO_DIRS := cmd consumer detector internal producer queryapi schemas
+# How long make soak goes on.
+SOAK ?= 10m
 # The fuzz targets run this long each.
 FUZZTIME ?= 30s
 # How many events `make bench-pipeline` sends.
 EVENTS ?= 1000000
 
-.PHONY: help up build libchdb test test-slow race lint fuzz bench bench-pipeline generate clean
+.PHONY: help up build libchdb test test-slow soak race lint fuzz bench bench-pipeline generate clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,16 +29,20 @@ libchdb:
 test: build ## Run all tests
 	go test ./...
 
-test-slow: build ## Run all tests, also those that take longer
-	AUDITTRAIL_SLOW=1 go test -timeout 25m ./...
+test-slow: build ## Run all tests, also those that take longer: random faults, every step's crash
+	AUDITTRAIL_SLOW=1 go test -timeout 20m ./...
+	AUDITTRAIL_SLOW=1 go test -timeout 10m -tags failpoints -run 'FaultTable|Protections' ./consumer
+
+soak: libchdb ## Kill, freeze and restart consumers under load for SOAK (10m)
+	AUDITTRAIL_SLOW=1 SOAK=$(SOAK) go test -timeout 2h -count=1 -v -run 'TestSoak$$' ./consumer
 
 race: libchdb ## Run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
 lint: ## Check form, vet, staticcheck, and that generated files are up to date
 	@out=$$($(TOOL) gofumpt -l $(GO_DIRS) *.go); if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
-	go vet ./...
-	$(TOOL) staticcheck ./...
+	go vet ./... && go vet -tags failpoints ./consumer
+	$(TOOL) staticcheck ./... && $(TOOL) staticcheck -tags failpoints ./consumer
 	go mod verify >/dev/null
 	@cp go.mod go.mod.before && cp go.sum go.sum.before && go mod tidy && cmp -s go.mod go.mod.before && cmp -s go.sum go.sum.before; \
 	  same=$$?; mv go.mod.before go.mod; mv go.sum.before go.sum; [ $$same -eq 0 ] || { echo "go.mod is not tidy: run go mod tidy"; exit 1; }

@@ -122,27 +122,6 @@ func (w *world) spawn(o childOptions, failpoints string) *child {
 	return c
 }
 
-// said reports whether the child has printed a line with the text.
-func (c *child) said(text string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, l := range c.lines {
-		if strings.Contains(l, text) {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *child) ended() bool {
-	select {
-	case <-c.exited:
-		return true
-	default:
-		return false
-	}
-}
-
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill()
 	<-c.exited

@@ -75,7 +75,6 @@ func (c *Consumer) Run(ctx context.Context) error {
 		kgo.HeartbeatInterval(c.opt.SessionTimeout / 15),
 		kgo.RebalanceTimeout(max(c.opt.DrainTimeout*3, 30*time.Second)),
 		kgo.DisableAutoCommit(),
-		kgo.RequireStableFetchOffsets(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// A range can then end on a transaction's marker, and an idle topic has no lag that never settles.
 		kgo.KeepControlRecords(),

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/audittrail/audittrail/internal/kafka"
 )
 
 // load publishes 600 events, 4 records that are none, an aborted transaction of 7 events and a committed one of 20, to two partitions.
@@ -120,4 +122,32 @@ func TestProtectionsAreNeeded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// said reports whether the child has printed a line with the text.
+func (c *child) said(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.lines {
+		if strings.Contains(l, text) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *child) ended() bool {
+	select {
+	case <-c.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// eventRecordTo returns the i-th event as a record for one partition.
+func eventRecordTo(w *world, i int, partition int32) *kgo.Record {
+	r := kafka.EventRecord(w.topic(), w.event(i))
+	r.Partition = partition
+	return r
 }

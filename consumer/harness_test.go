@@ -314,10 +314,3 @@ func (w testWriter) Write(p []byte) (int, error) {
 func testLogger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
-
-// eventRecordTo returns the i-th event as a record for one partition.
-func eventRecordTo(w *world, i int, partition int32) *kgo.Record {
-	r := kafka.EventRecord(w.topic(), w.event(i))
-	r.Partition = partition
-	return r
-}

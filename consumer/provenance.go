@@ -14,8 +14,6 @@ type source struct {
 	topic     string
 	topicID   [16]byte
 	partition int32
-	// ingestDay is chosen when the range is planned; a repeat reuses it, so that the rows fall into the same part.
-	ingestDay time.Time
 }
 
 // provenance are the columns that every table with one row a record begins with: a pure function of the record and of the plan, never of the clock.

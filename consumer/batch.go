@@ -21,6 +21,8 @@ type batch struct {
 
 	// stored and quarantined are the offsets that ClickHouse has already, nil unless that was asked.
 	stored, quarantined *offsetSet
+	// replaced says that ClickHouse has another record under one of the offsets.
+	replaced bool
 
 	account
 	// first is where the range begins; end is behind the last record seen.
@@ -39,12 +41,18 @@ func (b *batch) add(rec *audit.Record, now time.Time) (quarantined *audit.Reject
 	if b.empty() {
 		b.since = now
 	}
+	known := uint64(0)
+	if b.stored != nil {
+		known = xxh3.Hash(rec.Value)
+	}
 	switch {
-	case b.stored.has(rec.Offset):
-		b.account.add(rec.Offset, xxh3.Hash(rec.Value))
-	case b.quarantined.has(rec.Offset):
+	case b.stored.holds(rec.Offset, known):
+		b.account.add(rec.Offset, known)
+	case b.quarantined.holds(rec.Offset, known):
 		b.account.bad++
 	default:
+		// Something else under this offset: the log was replaced. Both are kept.
+		b.replaced = b.replaced || b.stored.has(rec.Offset) || b.quarantined.has(rec.Offset)
 		hash, err := b.rows.Append(&b.src, rec)
 		if err != nil {
 			quarantined = rejectOf(err)

@@ -3,12 +3,14 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -27,11 +29,13 @@ type Consumer struct {
 
 	kafkaOK, clickhouseOK ops.Check
 
-	// These are set by Run; ready is closed when they are.
+	// These are set by each session; ready is closed when they are.
 	ready   chan struct{}
 	client  *kgo.Client
 	cluster string
 	windows windows
+	// rewind is where the client says that the log of a partition was replaced, for the next session.
+	rewind  map[partitionKey]int64
 	commits *committer
 	// abort ends Run with an error.
 	abort context.CancelCauseFunc
@@ -56,20 +60,72 @@ func New(opt Options) (*Consumer, error) {
 	return &Consumer{
 		opt: opt, log: opt.Logger, m: newMetrics(opt.Registry, b), proof: newProof(opt.Registry), budget: b,
 		kafkaOK: opt.Health.Check("kafka"), clickhouseOK: opt.Health.Check("clickhouse"),
-		ready:   make(chan struct{}),
+		rewind:  make(map[partitionKey]int64),
 		inserts: make(chan struct{}, opt.Inserts),
 		buffers: make(chan *proto.Buffer, opt.Inserts+2),
 		lanes:   make(map[partitionKey]*lane),
 	}, nil
 }
 
+// errTopicChanged ends a session whose client can go no further: a topic was deleted, or its log was replaced.
+var errTopicChanged = errors.New("a topic is not what it was")
+
 // Run consumes until ctx ends, then finishes what is under way and leaves. It returns nil after a clean stop, and an error only if this program's own state
 // is in doubt: bad records are quarantined, and Kafka and ClickHouse are waited for.
 func (c *Consumer) Run(ctx context.Context) error {
-	events, alerts := c.opt.Kafka.Topic(kafka.TopicEvents), c.opt.Kafka.Topic(kafka.TopicAlerts)
+	for {
+		err := c.awaitCluster(ctx)
+		if err == nil {
+			err = c.awaitTables(ctx)
+		}
+		if err == nil {
+			err = c.session(ctx)
+		}
+		switch {
+		case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
+			return nil
+		case !errors.Is(err, errTopicChanged):
+			return err
+		}
+		c.log.Warn("starting over with the topics as they are now", "reason", err)
+	}
+}
+
+func (c *Consumer) topics() []string {
+	return []string{c.opt.Kafka.Topic(kafka.TopicEvents), c.opt.Kafka.Topic(kafka.TopicAlerts)}
+}
+
+// session is one membership in the group.
+func (c *Consumer) session(ctx context.Context) error {
+	c.ready = make(chan struct{})
+	c.commits = newCommitter(c)
+	client, err := kafka.NewClient(c.opt.Kafka, c.log, c.clientOptions()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	c.client = client
+	working, stop := context.WithCancel(context.Background())
+	defer stop()
+	polling, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	c.abort = abort
+	close(c.ready)
+	go c.commits.run(working)
+	go c.watchClickHouse(working)
+	go c.reconcile(working)
+	c.poll(polling)
+	c.stop()
+	if ctx.Err() == nil {
+		return context.Cause(polling)
+	}
+	return nil
+}
+
+func (c *Consumer) clientOptions() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(c.opt.Group),
-		kgo.ConsumeTopics(events, alerts),
+		kgo.ConsumeTopics(c.topics()...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.opt.SessionTimeout),
 		kgo.HeartbeatInterval(c.opt.SessionTimeout / 15),
@@ -94,46 +150,18 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if c.opt.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(c.opt.InstanceID))
 	}
-	if err := c.awaitCluster(ctx, events, alerts); err != nil {
-		return ignoreCancelled(ctx, err)
-	}
-	if err := c.awaitTables(ctx); err != nil {
-		return ignoreCancelled(ctx, err)
-	}
-	c.commits = newCommitter(c)
-	committing, stop := context.WithCancel(context.Background())
-	defer stop()
-	client, err := kafka.NewClient(c.opt.Kafka, c.log, opts...)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	c.client = client
-	close(c.ready)
-	go c.commits.run(committing)
-	go c.watchClickHouse(committing)
-	go c.reconcile(committing)
-
-	polling, abort := context.WithCancelCause(ctx)
-	defer abort(nil)
-	c.abort = abort
-	c.poll(polling)
-	c.stop()
-	if ctx.Err() == nil {
-		return context.Cause(polling)
-	}
-	return nil
+	return opts
 }
 
 // awaitCluster learns the cluster's id and waits for the topics. It gives up only when ctx ends.
-func (c *Consumer) awaitCluster(ctx context.Context, topics ...string) error {
+func (c *Consumer) awaitCluster(ctx context.Context) error {
 	client, err := kafka.NewClient(c.opt.Kafka, c.log)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	for tries := 0; ; tries++ {
-		m, err := kafka.FetchMetadata(ctx, client, topics...)
+		m, err := kafka.FetchMetadata(ctx, client, c.topics()...)
 		c.kafkaOK.Set(err)
 		if err == nil {
 			c.cluster = m.ClusterID
@@ -173,14 +201,6 @@ func (c *Consumer) awaitTables(ctx context.Context) error {
 	}
 }
 
-// ignoreCancelled drops the error of a wait that a stop has ended.
-func ignoreCancelled(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
 // poll hands fetched records to the lanes until ctx ends.
 func (c *Consumer) poll(ctx context.Context) {
 	for c.budget.wait(ctx) == nil {
@@ -197,9 +217,8 @@ func (c *Consumer) poll(ctx context.Context) {
 }
 
 func (c *Consumer) take(topic string, p *kgo.FetchPartition) {
-	if p.Err != nil && !errors.Is(p.Err, context.DeadlineExceeded) && !errors.Is(p.Err, context.Canceled) {
-		c.m.fetchErrors.Inc()
-		c.log.Error("fetch failed", "topic", topic, "partition", p.Partition, "error", p.Err)
+	if p.Err != nil && !errors.Is(p.Err, context.Canceled) {
+		c.fetchFailed(partitionKey{topic, p.Partition}, p.Err)
 	}
 	c.mu.Lock()
 	l := c.lanes[partitionKey{topic, p.Partition}]
@@ -212,6 +231,23 @@ func (c *Consumer) take(topic string, p *kgo.FetchPartition) {
 	if l.push(p) {
 		c.m.paused.Inc()
 		c.client.PauseFetchPartitions(map[string][]int32{topic: {p.Partition}})
+	}
+}
+
+// fetchFailed deals with an error of fetching. Most pass by themselves; after these the client would never fetch the partition again, or go on over a log
+// that is another one.
+func (c *Consumer) fetchFailed(key partitionKey, err error) {
+	c.m.fetchErrors.Inc()
+	c.log.Error("fetch failed", "topic", key.topic, "partition", key.partition, "error", err)
+	var loss *kgo.ErrDataLoss
+	switch {
+	case errors.As(err, &loss):
+		c.mu.Lock()
+		c.rewind[key] = loss.ResetTo
+		c.mu.Unlock()
+		c.abort(fmt.Errorf("%w: %w", errTopicChanged, err))
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+		c.abort(fmt.Errorf("%w: %w", errTopicChanged, err))
 	}
 }
 

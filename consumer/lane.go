@@ -317,6 +317,11 @@ func (l *lane) cut(end int64) bool {
 		l.c.abort(err)
 		return false
 	}
+	if l.batch.replaced {
+		l.batch.replaced = false
+		l.c.m.incidents.WithLabelValues("log_replaced").Inc()
+		l.log.Error("clickhouse has other records under offsets of this range: both are kept", "first", e.First, "end", e.End)
+	}
 	s := &span{encoded: e, intended: make(chan struct{})}
 	l.c.m.cut(e, l.c.opt.Now().Sub(l.batch.since))
 	l.batch.next()

@@ -3,7 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"math/bits"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,6 +38,10 @@ func (c *Consumer) adjust(ctx context.Context, offsets map[string]map[int32]kgo.
 	if err != nil {
 		return nil, err
 	}
+	ends, err := kafka.FetchEndOffsets(ctx, c.client, names...)
+	if err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for topic, ps := range offsets {
@@ -46,7 +50,7 @@ func (c *Consumer) adjust(ctx context.Context, offsets map[string]map[int32]kgo.
 			if l == nil {
 				continue
 			}
-			from := l.begin(meta.Topics[topic].ID, starts[topic][p])
+			from := l.begin(meta.Topics[topic].ID, starts[topic][p], c.endOrRewind(l.key, ends[topic][p]))
 			// Without the epoch: our own check for replaced records is by the log's start and the topic's id.
 			ps[p] = kgo.NewOffset().At(from)
 			l.start()
@@ -61,8 +65,18 @@ type committedState struct {
 	plan   plan
 }
 
-// begin settles where the lane starts, given the topic's id and the first offset that the log has, and returns it.
-func (l *lane) begin(topicID [16]byte, logStart int64) int64 {
+// endOrRewind returns how far the log of a partition can be trusted to hold what was read of it: to its end, or to where the client says that it was
+// replaced.
+func (c *Consumer) endOrRewind(key partitionKey, end int64) int64 {
+	if to, ok := c.rewind[key]; ok {
+		delete(c.rewind, key)
+		return min(to, end)
+	}
+	return end
+}
+
+// begin settles where the lane starts, given the topic's id, the first offset that the log has, and the end of what is as it was; and returns it.
+func (l *lane) begin(topicID [16]byte, logStart, logEnd int64) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.found
@@ -74,6 +88,12 @@ func (l *lane) begin(topicID [16]byte, logStart int64) int64 {
 		l.log.Error("the topic was deleted and created again since the last commit, reading the new one from its start",
 			"offset", s.offset, "was", uuidText(s.plan.TopicID), "is", uuidText(topicID))
 		l.found = nil
+	case s.offset > logEnd:
+		// Brokers have lost acknowledged records. What was read of them is in ClickHouse, and stays; their offsets will be, or are, given to others, which
+		// recover finds out by their hashes.
+		l.c.m.incidents.WithLabelValues("log_replaced").Inc()
+		l.log.Error("kafka has lost records that were read already, its offsets begin anew", "read_to", s.offset, "from", logEnd)
+		from = max(logEnd, logStart)
 	default:
 		from = s.offset
 	}
@@ -193,39 +213,29 @@ func (l *lane) pause(what string, err error, attempt int) bool {
 	}
 }
 
-// offsetSet is the offsets of one range that a table has.
+// offsetSet is the offsets of one range that a table has, each with the hashes of what is stored under it.
 type offsetSet struct {
-	first int64
-	bits  []uint64
+	hashes map[int64][]uint64
 	// rows counts the rows, which is more than the offsets if an offset was stored twice.
 	rows int64
 }
 
-func newOffsetSet(first, end int64) *offsetSet {
-	return &offsetSet{first: first, bits: make([]uint64, (end-first+63)/64)}
-}
+func newOffsetSet() *offsetSet { return &offsetSet{hashes: make(map[int64][]uint64)} }
 
-func (s *offsetSet) add(offset int64) {
-	i := offset - s.first
-	s.bits[i/64] |= 1 << (i % 64)
+func (s *offsetSet) add(offset int64, hash uint64) {
+	s.hashes[offset] = append(s.hashes[offset], hash)
 	s.rows++
 }
 
-func (s *offsetSet) has(offset int64) bool {
-	if s == nil {
-		return false
-	}
-	i := offset - s.first
-	return i >= 0 && i/64 < int64(len(s.bits)) && s.bits[i/64]&(1<<(i%64)) != 0
+// has reports whether something is stored under the offset.
+func (s *offsetSet) has(offset int64) bool { return s != nil && len(s.hashes[offset]) > 0 }
+
+// holds reports whether just this is stored under the offset.
+func (s *offsetSet) holds(offset int64, hash uint64) bool {
+	return s != nil && slices.Contains(s.hashes[offset], hash)
 }
 
-func (s *offsetSet) len() int64 {
-	n := 0
-	for _, w := range s.bits {
-		n += bits.OnesCount64(w)
-	}
-	return int64(n)
-}
+func (s *offsetSet) len() int64 { return int64(len(s.hashes)) }
 
 // check asks which offsets of a range ClickHouse has. Its answer counts only once no earlier insert can land any more, so it waits for that first. It
 // returns false when the lane must stop.
@@ -304,7 +314,7 @@ func queryPrefix(topicID [16]byte, partition int32) string {
 
 // storedOffsets returns which offsets of [first, end) the table has.
 func storedOffsets(ctx context.Context, ch *clickhouse.Client, table string, topicID [16]byte, partition int32, first, end int64) (*offsetSet, error) {
-	rows, err := ch.Query(ctx, "SELECT src_offset FROM audit."+table+inRange,
+	rows, err := ch.Query(ctx, "SELECT src_offset, raw_hash FROM audit."+table+inRange,
 		clickhouse.Params{
 			"topic": uuidText(topicID), "partition": strconv.Itoa(int(partition)),
 			"first": strconv.FormatInt(first, 10), "end": strconv.FormatInt(end, 10),
@@ -313,16 +323,19 @@ func storedOffsets(ctx context.Context, ch *clickhouse.Client, table string, top
 		return nil, fmt.Errorf("ask %s for stored offsets: %w", table, err)
 	}
 	defer rows.Close()
-	set := newOffsetSet(first, end)
+	set := newOffsetSet()
 	if mutated("check") {
 		return set, nil
 	}
 	for rows.Next() {
-		var o int64
-		if err := rows.Scan(&o); err != nil {
+		var (
+			offset int64
+			hash   uint64
+		)
+		if err := rows.Scan(&offset, &hash); err != nil {
 			return nil, fmt.Errorf("read stored offsets of %s: %w", table, err)
 		}
-		set.add(o)
+		set.add(offset, hash)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read stored offsets of %s: %w", table, err)

@@ -166,6 +166,63 @@ func TestTopicCreatedAnewIsReadFromItsStart(t *testing.T) {
 	}
 }
 
+func TestTopicCreatedAnewWhileRunning(t *testing.T) {
+	w := newWorld(t, 2)
+	w.produce(0, 50)
+	c := w.start(w.options())
+	w.settled(DefaultGroup)
+	old := w.events()
+	if err := w.broker.DeleteTopic(w.topic()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.broker.CreateTopic(w.topic(), 2, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.produce(50, 90)
+	w.settled(DefaultGroup)
+	c.stop(t)
+	w.rows("old topic", old, 50)
+	w.exactlyNew(40, 90)
+}
+
+// exactlyNew demands n events of the topic as it is now, and all in the rollups, which do not name the topic.
+func (w *world) exactlyNew(n, all uint64) {
+	w.t.Helper()
+	s := w.state()
+	if s.Events != n || s.Offsets != n || s.Minute != all || s.Hour != all || s.LedgerRows != n {
+		w.t.Errorf("ClickHouse has %+v, want %d events of the new topic and %d in all", s, n, all)
+	}
+}
+
+func TestOffsetsGivenToOtherRecordsLoseNeither(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 30)
+	w.consumed(w.options())
+	// ClickHouse has another record under offset 7 than Kafka, as after brokers have lost their newest records and given the offsets away again.
+	w.exec("ALTER TABLE audit.events UPDATE raw_hash = raw_hash + 1 WHERE src_topic_id = {topic:UUID} AND src_offset = 7")
+	w.commit(0, "")
+	c := w.consumed(w.shortIntents())
+	s := w.state()
+	if s.Events != 31 || s.Offsets != 30 {
+		t.Errorf("ClickHouse has %+v, want 31 rows under 30 offsets", s)
+	}
+	if n := testutil.ToFloat64(c.m.incidents.WithLabelValues("log_replaced")); n != 1 {
+		t.Errorf("%v incidents were counted, want 1", n)
+	}
+}
+
+func TestLogThatEndsBeforeTheOffsetIsReadFromItsEnd(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 30)
+	w.commit(45, w.planOf(0, audit.DecoderVersion)) // read to 45, but brokers have lost all behind 30
+	c := w.start(w.options())
+	eventually(t, "the consumer to begin", func() bool { return testutil.ToFloat64(c.m.incidents.WithLabelValues("log_replaced")) == 1 })
+	w.produce(30, 60) // takes the offsets from 30 to 59
+	w.settled(DefaultGroup)
+	c.stop(t)
+	w.exactlyRows(30)
+}
+
 func (w *world) rows(what string, got, want uint64) {
 	w.t.Helper()
 	if got != want {

@@ -2,10 +2,8 @@ package consumer
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,82 +16,37 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/audittrail/audittrail/internal/clickhouse"
-	"github.com/audittrail/audittrail/internal/embedded/engine"
+	"github.com/audittrail/audittrail/internal/embedded/enginetest"
 	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/schemas/audit"
 	tables "github.com/audittrail/audittrail/schemas/clickhouse"
 )
 
-// The engine can run once in a process: the tests of this package share one, and keep apart by topic id and tenant.
-var shared struct {
-	sync.Once
-	url  string
-	stop func()
-	err  error
-}
-
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childEnv); text != "" {
 		os.Exit(runChild(text))
 	}
-	code := m.Run()
-	if shared.stop != nil {
-		shared.stop()
-	}
-	os.Exit(code)
+	os.Exit(enginetest.Main(m))
 }
 
-func startEngine() {
-	lib, err := engine.FindLibrary("")
-	if err != nil {
-		shared.err = err
-		return
-	}
-	dir, err := os.MkdirTemp("", "audittrail-consumer-test")
-	if err != nil {
-		shared.err = err
-		return
-	}
-	srv, err := engine.New(engine.Options{DataDir: filepath.Join(dir, "clickhouse"), Library: lib})
-	if err != nil {
-		shared.err = err
-		return
-	}
-	ln, err := engine.Listen("127.0.0.1:0")
-	if err != nil {
-		shared.err = err
-		return
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	shared.url = "http://" + ln.Addr().String()
-	shared.stop = func() {
-		cancel()
-		if err := <-done; err != nil {
-			fmt.Fprintln(os.Stderr, "engine:", err)
-		}
-		os.RemoveAll(dir)
-	}
-	cl, err := clickhouse.New(clickhouse.Options{URLs: []string{shared.url}})
-	if err == nil {
-		err = cl.Migrate(context.Background(), tables.Migrations(), slog.New(slog.DiscardHandler))
-		cl.Close()
-	}
-	shared.err = err
-}
+// migrated makes the tables once. The tests of this package share the engine, and keep apart by topic id and tenant.
+var migrated sync.Once
 
 // engineURL returns the address of the real engine with the real tables.
 func engineURL(t testing.TB) string {
 	t.Helper()
-	shared.Do(startEngine)
-	if shared.err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("needs the embedded ClickHouse: ", shared.err)
+	url := enginetest.URL(t)
+	migrated.Do(func() {
+		cl, err := clickhouse.New(clickhouse.Options{URLs: []string{url}})
+		if err != nil {
+			t.Fatal(err)
 		}
-		t.Fatal(shared.err)
-	}
-	return shared.url
+		defer cl.Close()
+		if err := cl.Migrate(context.Background(), tables.Migrations(), slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return url
 }
 
 // world is a broker and an engine with one topic of events of its own.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -372,4 +373,36 @@ func TestMatchesOfOneGroupAreInOnePartition(t *testing.T) {
 	if len(where) != 50 || len(used) < 4 {
 		t.Errorf("%d groups in %d partitions", len(where), len(used))
 	}
+}
+
+// The same against a real Kafka, whose address AUDITTRAIL_TEST_KAFKA gives. Its topics get a prefix of their own and stay behind.
+func TestAgainstRealKafka(t *testing.T) {
+	brokers := os.Getenv("AUDITTRAIL_TEST_KAFKA")
+	if brokers == "" {
+		t.Skip("AUDITTRAIL_TEST_KAFKA names no brokers")
+	}
+	prefix := fmt.Sprintf("test-%d.", time.Now().UnixNano())
+	w := connect(t, kafka.Config{Brokers: strings.Split(brokers, ","), TopicPrefix: prefix}, 4)
+	real := func(o *Options) {
+		o.Name = prefix + "detector"
+		o.ClockInterval = 200 * time.Millisecond
+		o.TransactionTimeout = 5 * time.Second
+		o.Group = GroupOptions{SessionTimeout: 6 * time.Second, HeartbeatInterval: time.Second, RebalanceTimeout: 10 * time.Second}
+	}
+	w.start("a", real)
+	w.start("b", real)
+	traffic := newTraffic(w, rand.New(rand.NewPCG(10, 10)), 300)
+	for traffic.some(300); len(w.alerts()) == 0; {
+		w.eventually("an alert", func() bool { return len(w.alerts()) > 0 })
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		d := w.start(name, real) // fences the one of the same name
+		before := len(w.alerts())
+		traffic.some(500)
+		w.eventually("more alerts", func() bool { return len(w.alerts()) > before })
+		if name != "c" {
+			d.kill()
+		}
+	}
+	traffic.check()
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -53,7 +54,16 @@ func newWorld(t testing.TB, partitions int32, opts ...kfake.Opt) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	w := &world{t: t, broker: broker, gone: make(map[string]time.Time), cfg: kafka.Config{Brokers: broker.ListenAddrs()}}
+	w := connect(t, kafka.Config{Brokers: broker.ListenAddrs()}, partitions)
+	w.broker = broker
+	return w
+}
+
+// connect makes the topics on a broker that is there already.
+func connect(t testing.TB, cfg kafka.Config, partitions int32) *world {
+	t.Helper()
+	w := &world{t: t, cfg: cfg, gone: make(map[string]time.Time)}
+	var err error
 	w.cl, err = kafka.NewClient(w.cfg, nil, kgo.ProducerLinger(0))
 	if err != nil {
 		t.Fatal(err)
@@ -130,6 +140,9 @@ func (d *detector) kill() {
 // bury takes killed members out of their groups. Kafka does that when their session times out, and so does kfake, but for those whose connection ended
 // while they waited to join: they would keep their partitions for ever.
 func (w *world) bury() {
+	if w.broker == nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, stage := range []Stage{StageMatch, StageCorrelate} {
@@ -231,12 +244,21 @@ func (w *world) publish(events ...*audit.Event) {
 func (w *world) read(topic string) []*kgo.Record {
 	w.t.Helper()
 	topic = w.cfg.Topic(topic)
+	adm := kadm.NewClient(w.cl)
+	starts, err := adm.ListStartOffsets(w.t.Context(), topic)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stable, err := adm.ListCommittedOffsets(w.t.Context(), topic)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	ends := make(map[int32]int64)
 	offsets := make(map[int32]kgo.Offset)
-	for _, p := range w.broker.PartitionInfos(topic) {
-		if p.LastStableOffset > p.LogStartOffset {
-			ends[p.Partition] = p.LastStableOffset
-			offsets[p.Partition] = kgo.NewOffset().At(p.LogStartOffset)
+	for p, start := range starts[topic] {
+		if end := stable[topic][p]; end.Offset > start.Offset {
+			ends[p] = end.Offset
+			offsets[p] = kgo.NewOffset().At(start.Offset)
 		}
 	}
 	if len(ends) == 0 {

@@ -292,3 +292,42 @@ func perRecord(t *testing.T, p *Partition, records []record, from int) [][]audit
 func sameAlerts(a, b []audit.Alert) bool {
 	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
 }
+
+// A full group drops events for others that die before those would have: a replay that began in between would still hold them.
+func TestReplayDoesNotBringBackWhatWasDropped(t *testing.T) {
+	r := testRule()
+	o := Options{Rules: ruleSet(r)}
+	var records []record
+	login := func(source string, at, published float64) {
+		records = append(records, matchOf(&r, event{id: fmt.Sprint(len(records)), source: source, at: after(at), published: after(published)}))
+	}
+	clock := func(s float64) { records = append(records, clockOf(after(s))) }
+	clock(0)
+	for i := range 20 { // as many as are kept, too far apart to be an attack
+		login("203.0.113.7", 3600+float64(i)*100, 0)
+	}
+	clock(100)
+	login("203.0.113.8", 100, 100) // alive for longer than the twenty: the replay begins here
+	clock(110)
+	for i := range 4 { // older than the twenty: dropped at once
+		login("203.0.113.7", float64(i), 110)
+	}
+	clock(200) // the twenty are dead
+	restart := len(records)
+	login("203.0.113.7", 4, 200)
+
+	p := New(o, Start(0))
+	apply(t, p, records, 0, restart)
+	cp := p.Rewind(int64(restart))
+	want := apply(t, p, records, restart, len(records))
+	q := New(o, cp)
+	apply(t, q, records, int(cp.Offset), restart)
+	if got := apply(t, q, records, restart, len(records)); !sameAlerts(got, want) {
+		t.Errorf("after a replay from %d there are %d alerts, without one %d", cp.Offset, len(got), len(want))
+	}
+	clock(400)
+	apply(t, p, records, restart+1, len(records))
+	if cp := p.Rewind(int64(len(records))); cp.Offset < int64(restart) {
+		t.Errorf("nothing is alive, and the rewind offset is still %d of %d", cp.Offset, len(records))
+	}
+}

@@ -18,71 +18,18 @@ import (
 
 	"github.com/ClickHouse/ch-go/proto"
 
-	"github.com/audittrail/audittrail/internal/embedded/engine"
+	"github.com/audittrail/audittrail/internal/embedded/enginetest"
 	tables "github.com/audittrail/audittrail/schemas/clickhouse"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
 
-// The engine can run once in a process.
-var shared struct {
-	sync.Once
-	url  string
-	stop func()
-	err  error
-}
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	code := m.Run()
-	if shared.stop != nil {
-		shared.stop()
-	}
-	os.Exit(code)
-}
-
-func startEngine() error {
-	lib, err := engine.FindLibrary("")
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "audittrail-clickhouse-test")
-	if err != nil {
-		return err
-	}
-	srv, err := engine.New(engine.Options{DataDir: dir, Library: lib})
-	if err != nil {
-		return err
-	}
-	ln, err := engine.Listen("127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	shared.url = "http://" + ln.Addr().String()
-	shared.stop = func() {
-		cancel()
-		if err := <-done; err != nil {
-			fmt.Fprintln(os.Stderr, "engine:", err)
-		}
-		os.RemoveAll(dir)
-	}
-	return nil
-}
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
 
 // client returns a client of the real engine with the real tables.
 func client(t *testing.T) *Client {
 	t.Helper()
-	shared.Do(func() { shared.err = startEngine() })
-	if shared.err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("needs the embedded ClickHouse: ", shared.err)
-		}
-		t.Fatal(shared.err)
-	}
-	c, err := New(Options{URLs: []string{shared.url}})
+	c, err := New(Options{URLs: []string{enginetest.URL(t)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,83 +1,25 @@
 package filter
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/audittrail/audittrail/internal/embedded/engine"
+	"github.com/audittrail/audittrail/internal/embedded/enginetest"
 )
 
-// testEngine is an embedded ClickHouse in this process, which can have only one.
-type testEngine struct {
-	url  string
-	stop func() error
-}
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
 
-var (
-	startEngine sync.Once
-	shared      *testEngine
-)
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if shared != nil {
-		if err := shared.stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stop the engine:", err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+// testEngine is the package's embedded ClickHouse.
+type testEngine struct{ url string }
 
 // newTestEngine skips the test when the library is not on this machine, except in CI.
 func newTestEngine(t *testing.T) *testEngine {
 	t.Helper()
-	library, err := engine.FindLibrary(os.Getenv("AUDITTRAIL_LIBCHDB"))
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	startEngine.Do(func() { shared = start(t, library) })
-	if shared == nil {
-		t.Fatal("the engine did not start")
-	}
-	return shared
-}
-
-func start(t *testing.T, library string) *testEngine {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "audittrail-filter")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := engine.New(engine.Options{DataDir: dir, Library: library})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := engine.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, listener) }()
-	return &testEngine{url: "http://" + listener.Addr().String(), stop: func() error {
-		cancel()
-		err := <-ended
-		if rest := os.RemoveAll(dir); err == nil {
-			err = rest
-		}
-		return err
-	}}
+	return &testEngine{enginetest.URL(t)}
 }
 
 // ask returns the rows of a query as TabSeparated text.

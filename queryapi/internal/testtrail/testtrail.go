@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -17,73 +16,40 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/audittrail/audittrail/internal/clickhouse"
-	"github.com/audittrail/audittrail/internal/embedded/engine"
+	"github.com/audittrail/audittrail/internal/embedded/enginetest"
 	"github.com/audittrail/audittrail/schemas/audit"
 	tables "github.com/audittrail/audittrail/schemas/clickhouse"
 )
 
-// engineOf is the one engine that a process can have.
-var engineOf struct {
+// opened is the one client of the package's engine.
+var opened struct {
 	once   sync.Once
 	client *clickhouse.Client
-	stop   func()
 	err    error
 }
 
 // Run runs the tests of a package and then stops the engine if a test has started it. It is for TestMain.
-func Run(m *testing.M) int {
-	code := m.Run()
-	if engineOf.stop != nil {
-		engineOf.stop()
-	}
-	return code
-}
+func Run(m *testing.M) int { return enginetest.Main(m) }
 
 // Open returns a client of the package's engine with empty tables, and skips the test where the library is missing.
 func Open(t testing.TB) *clickhouse.Client {
 	t.Helper()
-	library, err := engine.FindLibrary(os.Getenv("AUDITTRAIL_LIBCHDB"))
-	if err != nil {
-		t.Skipf("needs the embedded ClickHouse: %v", err)
-	}
-	engineOf.once.Do(func() { engineOf.client, engineOf.stop, engineOf.err = start(library) })
-	if engineOf.err != nil {
-		t.Fatal(engineOf.err)
+	url := enginetest.URL(t)
+	opened.once.Do(func() {
+		opened.client, opened.err = clickhouse.New(clickhouse.Options{URLs: []string{url}, MaxConns: 20})
+		if opened.err == nil {
+			opened.err = opened.client.Migrate(context.Background(), tables.Migrations(), slog.New(slog.DiscardHandler))
+		}
+	})
+	if opened.err != nil {
+		t.Fatal(opened.err)
 	}
 	for _, table := range []string{tables.TableEvents, tables.TableAlertVersions, tables.TableRollupMinute, tables.TableRollupHour} {
-		if err := engineOf.client.Exec(context.Background(), "TRUNCATE TABLE audit."+table, nil); err != nil {
+		if err := opened.client.Exec(context.Background(), "TRUNCATE TABLE audit."+table, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return engineOf.client
-}
-
-func start(library string) (*clickhouse.Client, func(), error) {
-	dir, err := os.MkdirTemp("", "audittrail-queryapi-*")
-	if err != nil {
-		return nil, nil, err
-	}
-	server, err := engine.New(engine.Options{DataDir: dir, Library: library})
-	if err != nil {
-		return nil, nil, err
-	}
-	ln, err := engine.Listen("127.0.0.1:0")
-	if err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, ln) }()
-	stop := func() {
-		cancel()
-		<-ended
-		_ = os.RemoveAll(dir)
-	}
-	client, err := clickhouse.New(clickhouse.Options{URLs: []string{"http://" + ln.Addr().String()}, MaxConns: 20})
-	if err != nil {
-		return nil, stop, err
-	}
-	return client, stop, client.Migrate(context.Background(), tables.Migrations(), slog.New(slog.DiscardHandler))
+	return opened.client
 }
 
 // Topic is the id of the topic that rows come from unless they say otherwise.

@@ -93,7 +93,7 @@ func TestFailedLoginsBecomeOneAlertThatTheClockResolves(t *testing.T) {
 	d.stop(t)
 	got := values(t, d.registry)
 	for _, changing := range []string{
-		"transactions_total match committed", "transactions_total correlate committed", "lag_seconds match 0", "lag_seconds correlate 0", "groups 0",
+		"transactions_total match committed", "transactions_total correlate committed", "lag_seconds match 0", "lag_seconds correlate 0", "keys 0",
 	} {
 		delete(got, changing)
 	}

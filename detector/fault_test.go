@@ -239,7 +239,7 @@ func TestWholeDetectorStartsAgainWhereItWas(t *testing.T) {
 	first := w.start("a", nil)
 	w.publish(burst("x", "203.0.113.7", at, 4)...)
 	w.eventually("four matches", func() bool { return values(t, first.registry)["matches_total"] == 4 })
-	w.eventually("they are correlated", func() bool { return values(t, first.registry)["groups 0"] == 1 })
+	w.eventually("they are correlated", func() bool { return values(t, first.registry)["keys 0"] == 1 })
 	first.stop(t)
 	w.start("another host", nil)
 	w.publish(failedLogin("x-4", "203.0.113.7", at.Add(10*time.Second)))

@@ -61,7 +61,7 @@ func newMetrics(o *Options) (*metrics, error) {
 		transactions: counters("audittrail_detector_transactions_total", "Transactions by how they ended.", "stage", "result"),
 		restarts:     counters("audittrail_detector_restarts_total", "Workers that had to start over after an error.", "stage"),
 		gaps:         counters("audittrail_detector_gaps_total", "Partitions whose records, or those that their state depends on, were not in the log any more: alerts may be missing.", "stage"),
-		groups:       gauges("audittrail_detector_groups", "Groups in memory.", "worker"),
+		groups:       gauges("audittrail_detector_keys", "Group keys in memory.", "worker"),
 		lag:          gauges("audittrail_detector_lag_seconds", "How far the slowest partition is behind the wall clock, in Kafka time.", "stage", "worker"),
 		restore: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "audittrail_detector_restore_seconds", Help: "Time to rebuild one partition's state.", Buckets: prometheus.ExponentialBuckets(0.01, 4, 8),

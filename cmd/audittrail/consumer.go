@@ -11,8 +11,8 @@ import (
 type consumerCmd struct {
 	kafkaFlags
 	clickhouseFlags
-	opsFlags
 	consumerFlags
+	MetricsListen string `default:"127.0.0.1:9464" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz; empty: none."`
 }
 
 // consumerFlags tune the consumer; their defaults suit one ClickHouse server.
@@ -45,7 +45,7 @@ func (c *consumerCmd) Run(e *env) error {
 		return err
 	}
 	g := run.Group{Log: e.log}
-	if err := c.serve(&g, reg, health); err != nil {
+	if err := serveOps(&g, c.MetricsListen, reg, health); err != nil {
 		return err
 	}
 	g.Start("consumer", svc.Run)

@@ -8,7 +8,8 @@ import (
 
 type detectorCmd struct {
 	kafkaFlags
-	opsFlags
+	MetricsListen string `default:"127.0.0.1:9465" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz; empty: none."`
+
 	InstanceID string   `help:"Name of this process among its like, the same at each start; default: the host name."`
 	Stages     []string `default:"match,correlate" enum:"match,correlate" help:"Stages to run here (${enum})."`
 	Workers    int      `default:"1" help:"Workers of each stage."`
@@ -30,7 +31,7 @@ func (c *detectorCmd) Run(e *env) error {
 		return err
 	}
 	g := run.Group{Log: e.log}
-	if err := c.serve(&g, reg, health); err != nil {
+	if err := serveOps(&g, c.MetricsListen, reg, health); err != nil {
 		return err
 	}
 	g.Start("detector", svc.Run)

@@ -12,17 +12,13 @@ import (
 	"github.com/audittrail/audittrail/internal/run"
 )
 
-// opsFlags say where a service without an API of its own shows its health and metrics.
-type opsFlags struct {
-	MetricsListen string `default:"127.0.0.1:9464" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz; empty: none."`
-}
-
-// serve starts the part that answers on the address.
-func (f opsFlags) serve(g *run.Group, reg *prometheus.Registry, health *ops.Health) error {
-	if f.MetricsListen == "" {
+// serveOps starts the part that answers on the address, where a service without an API of its own shows its health and metrics. Each service has another
+// default port, so that all of them run on one machine as they come.
+func serveOps(g *run.Group, addr string, reg *prometheus.Registry, health *ops.Health) error {
+	if addr == "" {
 		return nil
 	}
-	ln, err := listen(f.MetricsListen, "--metrics-listen")
+	ln, err := listen(addr, "--metrics-listen")
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func TestDifferential(t *testing.T) {
 	createEvents(t, engine)
 	seeds, filters := []uint64{1, 2}, 300
 	if os.Getenv("AUDITTRAIL_SLOW") == "1" {
-		seeds, filters = nil, 3000
+		seeds, filters = nil, 600
 		for range 10 {
 			seeds = append(seeds, rand.Uint64())
 		}

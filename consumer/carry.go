@@ -43,7 +43,7 @@ func (l *lane) carry(s *span) {
 		if clickhouse.Classify(err) != clickhouse.ClassRefused {
 			s.unknownUntil = deadline
 		} else if l.divide(s, err) {
-			l.c.release(s)
+			l.release(s)
 			return
 		}
 		if !l.retry(s, err, attempt) {
@@ -179,8 +179,23 @@ func (l *lane) settle(s *span) {
 	lag := l.watermark.Load() - l.offset
 	l.mu.Unlock()
 	l.c.m.lag.WithLabelValues(l.key.topic, strconv.Itoa(int(l.key.partition))).Set(float64(max(lag, 0)))
-	l.c.release(s)
+	l.release(s)
 	l.c.commits.request(l)
+}
+
+// release frees the memory of a range that is settled or divided. Its blocks must not be used any more.
+func (l *lane) release(s *span) {
+	l.free(s.cost)
+	l.c.recycle(s.buf)
+	s.cost, s.blocks, s.buf = 0, nil, nil
+}
+
+// free gives back a part of what the lane holds of the memory budget.
+func (l *lane) free(cost int64) {
+	l.mu.Lock()
+	l.held -= cost
+	l.mu.Unlock()
+	l.c.budget.give(cost)
 }
 
 // The suffixes that tell a range's tokens apart.

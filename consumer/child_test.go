@@ -66,6 +66,8 @@ func runChild(text string) int {
 type child struct {
 	t   testing.TB
 	cmd *exec.Cmd
+	// clientID names the process among the group's members.
+	clientID string
 	// exited is closed when the process has ended.
 	exited chan struct{}
 
@@ -77,6 +79,8 @@ type child struct {
 func (w *world) spawn(o childOptions, failpoints string) *child {
 	w.t.Helper()
 	o.Kafka = w.cfg
+	w.spawned++
+	o.Kafka.ClientID = fmt.Sprint("child-", w.spawned)
 	if o.ClickHouse == "" {
 		o.ClickHouse = w.url
 	}
@@ -102,7 +106,7 @@ func (w *world) spawn(o childOptions, failpoints string) *child {
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	c := &child{t: w.t, cmd: cmd, exited: make(chan struct{})}
+	c := &child{t: w.t, cmd: cmd, clientID: o.Kafka.ClientID, exited: make(chan struct{})}
 	go func() {
 		for s := bufio.NewScanner(out); s.Scan(); {
 			c.mu.Lock()

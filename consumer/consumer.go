@@ -358,16 +358,6 @@ func (c *Consumer) recycle(b *proto.Buffer) {
 	}
 }
 
-// release frees the memory of a range that is settled or given up. Its blocks must not be used any more.
-func (c *Consumer) release(s *span) {
-	c.budget.give(s.cost)
-	s.cost, s.blocks = 0, nil
-	if s.buf != nil {
-		c.recycle(s.buf)
-		s.buf = nil
-	}
-}
-
 // watchClickHouse sets the readiness check before the first insert has told.
 func (c *Consumer) watchClickHouse(ctx context.Context) {
 	for {

@@ -54,9 +54,6 @@ func (l *lane) dropUnintended() {
 	defer l.mu.Unlock()
 	for i, s := range l.spans {
 		if !s.planned && !s.done {
-			for _, gone := range l.spans[i:] {
-				l.c.release(gone)
-			}
 			l.spans = l.spans[:i]
 			return
 		}
@@ -71,17 +68,12 @@ func (l *lane) discard() {
 	defer l.mu.Unlock()
 	l.state = laneGone
 	l.cancel()
-	l.c.budget.give(l.queued + l.batch.cost)
+	l.c.budget.give(l.held)
 	if l.paused {
 		l.paused = false
 		l.c.resume(l.key)
 	}
-	for _, s := range l.spans {
-		if !s.done {
-			l.c.release(s)
-		}
-	}
-	l.queue, l.queued, l.spans, l.batch.cost = nil, 0, nil, 0
+	l.queue, l.queued, l.held, l.spans, l.batch.cost = nil, 0, 0, nil, 0
 }
 
 // giveUp takes lanes out of service: drained and committed when there is time for it (revoked), at once when there is not (lost).

@@ -58,6 +58,8 @@ type world struct {
 	// tenant keeps this test's events apart in the rollups.
 	tenant string
 	url    string
+	// spawned counts the children.
+	spawned int
 }
 
 func newWorld(t testing.TB, partitions int32, opts ...kfake.Opt) *world {
@@ -174,6 +176,9 @@ func (r *running) stop(t testing.TB) {
 	r.cancel()
 	if err := <-r.done; err != nil {
 		t.Errorf("the consumer ended with %v", err)
+	}
+	if n := r.budget.inUse(); n != 0 {
+		t.Errorf("after the end %d bytes of the memory budget are in use", n)
 	}
 }
 

@@ -49,6 +49,8 @@ type lane struct {
 	queue  []fetched
 	queued int64
 	paused bool
+	// held is what the lane has taken of the memory budget, queue, batch and ranges together.
+	held int64
 	// started says that the loop runs; begun that offset is known.
 	started, begun bool
 	// found is what the group's commit said, nil if there was none.
@@ -137,6 +139,7 @@ func (l *lane) push(p *kgo.FetchPartition) (pause bool) {
 	}
 	l.queue = append(l.queue, fetched{p.Records, p.LogStartOffset, cost})
 	l.queued += cost
+	l.held += cost
 	l.c.budget.take(cost)
 	l.signal()
 	if l.queued > l.c.opt.MemoryBytes/2 && !l.paused {
@@ -257,6 +260,7 @@ func (l *lane) addAll(f fetched) bool {
 			}
 		}
 		if r.Offset < l.batch.end {
+			l.free(costOf(r))
 			continue // delivered before: a rewound fetch
 		}
 		l.add(r)

@@ -32,7 +32,7 @@ func (w *correlateWorker) restore(ctx context.Context, n int32, p *part) error {
 	}
 	p.state.TakeStats() // they were counted
 	w.metrics.restore.Observe(time.Since(begin).Seconds())
-	w.session.log.Info("restored a partition", "partition", n, "from", p.committedRewind.Offset, "to", p.committed, "groups", p.state.Groups())
+	w.session.log.Debug("restored a partition", "partition", n, "from", p.committedRewind.Offset, "to", p.committed, "groups", p.state.Groups())
 	return nil
 }
 

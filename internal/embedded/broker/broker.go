@@ -160,11 +160,9 @@ type logger struct{ log *slog.Logger }
 // Logf implements kfake.Logger.
 func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {
 	to := slog.LevelDebug
-	switch level {
-	case kfake.LogLevelError:
+	// Its warnings are about milliseconds of a synced write, and come by the second under load: nothing that needs a person.
+	if level == kfake.LogLevelError {
 		to = slog.LevelError
-	case kfake.LogLevelWarn: // slow disks, bytes cut off after a crash: nothing that needs a person
-		to = slog.LevelInfo
 	}
 	ctx := context.Background()
 	if l.log.Enabled(ctx, to) {

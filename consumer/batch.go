@@ -23,6 +23,8 @@ type batch struct {
 	stored, quarantined *offsetSet
 	// replaced says that ClickHouse has another record under one of the offsets.
 	replaced bool
+	// refusal, unless nil, is why ClickHouse does not take the one row that is not there yet: it goes to the quarantine.
+	refusal error
 
 	account
 	// first is where the range begins; end is behind the last record seen.
@@ -54,13 +56,19 @@ func (b *batch) add(rec *audit.Record, now time.Time) (quarantined *audit.Reject
 		// Something else under this offset: the log was replaced. Both are kept.
 		b.replaced = b.replaced || b.stored.has(rec.Offset) || b.quarantined.has(rec.Offset)
 		hash, err := b.rows.Append(&b.src, rec)
-		if err != nil {
+		switch {
+		case err != nil:
 			quarantined = rejectOf(err)
 			b.bad.append(&b.src, rec, stageDecode, quarantined)
 			b.account.bad++
-			break
+		case b.refusal != nil:
+			b.rows.Reset()
+			quarantined = &audit.Reject{Reason: reasonRefused, Detail: b.refusal.Error()}
+			b.bad.append(&b.src, rec, stageInsert, quarantined)
+			b.account.bad++
+		default:
+			b.account.add(rec.Offset, hash)
 		}
-		b.account.add(rec.Offset, hash)
 	}
 	b.end = rec.Offset + 1
 	b.bytes += len(rec.Value)
@@ -113,7 +121,9 @@ func (b *batch) next() {
 
 // encode turns the batch into the blocks of the range r.
 func (b *batch) encode(buf *proto.Buffer, r plannedRange) (*encoded, error) {
-	e := &encoded{plannedRange: r, src: b.src, account: b.account, cost: b.cost, oldest: b.oldest, buf: buf}
+	e := &encoded{
+		plannedRange: r, src: b.src, account: b.account, cost: b.cost, oldest: b.oldest, buf: buf, fresh: b.rows.Len(), stored: b.stored, quarantined: b.quarantined,
+	}
 	buf.Reset()
 	if b.rows.Len() > 0 {
 		b.rows.SetDay(r.Day)
@@ -138,8 +148,12 @@ type encoded struct {
 	cost int64
 	// oldest is the earliest Kafka timestamp among its records; zero when it has none.
 	oldest time.Time
-	blocks []tokenBlock
-	buf    *proto.Buffer
+	// fresh is how many rows are to be sent: all of account's but those that were found stored.
+	fresh int
+	// stored and quarantined are the offsets that were found in ClickHouse, nil unless that was asked.
+	stored, quarantined *offsetSet
+	blocks              []tokenBlock
+	buf                 *proto.Buffer
 }
 
 // tokenBlock is one block of a range; suffix tells its token from the others'.

@@ -1,9 +1,6 @@
 package consumer
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
 // budget bounds the memory of what is read and not yet settled. Whoever has read something takes, whether it fits or not; reading on waits until it does.
 type budget struct {
@@ -31,21 +28,11 @@ func (b *budget) give(n int64) {
 	b.freed = make(chan struct{})
 }
 
-// wait blocks until the use is under the limit, or ctx ends.
-func (b *budget) wait(ctx context.Context) error {
-	for {
-		b.mu.Lock()
-		ok, freed := b.used < b.limit, b.freed
-		b.mu.Unlock()
-		if ok {
-			return nil
-		}
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// room reports whether the use is under the limit; if not, freed is closed when something is given back.
+func (b *budget) room() (ok bool, freed <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used < b.limit, b.freed
 }
 
 func (b *budget) inUse() int64 {

@@ -3,8 +3,8 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -27,22 +27,14 @@ const (
 func (l *lane) carry(s *span) {
 	defer l.carriers.Done()
 	for attempt := 0; ; attempt++ {
-		// A crash before the intent is committed: the range was never planned, the next owner cuts its own.
-		deadline, err := l.intend(s)
-		if err != nil {
-			return
-		}
-		// A crash from here on: the next owner finds the range in the offset's metadata and sends the same blocks under the same tokens.
-		err = l.insert(s, deadline)
+		err := l.attempt(s)
 		if err == nil {
 			break
 		}
-		if l.ctx.Err() != nil {
+		if errors.Is(err, errGone) || l.ctx.Err() != nil {
 			return
 		}
-		if clickhouse.Classify(err) != clickhouse.ClassRefused {
-			s.unknownUntil = deadline
-		} else if l.divide(s, err) {
+		if clickhouse.Classify(err) == clickhouse.ClassRefused && l.divide(s, err) {
 			l.release(s)
 			return
 		}
@@ -52,6 +44,41 @@ func (l *lane) carry(s *span) {
 	}
 	// A crash before the settled offset is committed: as above; ClickHouse ignores what it has.
 	l.settle(s)
+}
+
+// attempt is one try at intent and insert.
+func (l *lane) attempt(s *span) error {
+	// A crash before the intent is committed: the range was never planned, the next owner cuts its own.
+	deadline, err := l.intend(s)
+	if err != nil {
+		return err
+	}
+	if s.unknown {
+		if err := l.remembered(s); err != nil {
+			return err
+		}
+	}
+	// A crash from here on: the next owner finds the range in the offset's metadata and sends the same blocks under the same tokens.
+	err = l.insert(s, deadline)
+	if err != nil && clickhouse.Classify(err) != clickhouse.ClassRefused {
+		s.unknown, s.unknownUntil = true, deadline
+	}
+	return err
+}
+
+// remembered makes sure that ClickHouse can still tell the range's token, before it is used once more. After a long outage it may not: then the session
+// starts over, and asks what there is.
+func (l *lane) remembered(s *span) error {
+	l.mu.Lock()
+	since := s.since
+	l.mu.Unlock()
+	sure, err := l.c.tokensSure(l.ctx, since)
+	if err == nil && !sure {
+		l.c.abort(fmt.Errorf("%w: the tokens of [%d, %d) of %s/%d, sent first at %s, may be forgotten by now",
+			errStartOver, s.First, s.End, l.key.topic, l.key.partition, since.Format(time.RFC3339)))
+		return errGone
+	}
+	return err
 }
 
 // intend waits until the range's plan stands in Kafka and returns until when an insert may be at work under it. An intent that is too old is written anew.
@@ -67,7 +94,7 @@ func (l *lane) intend(s *span) (deadline time.Time, err error) {
 		return time.Time{}, errGone
 	}
 	if mutated("intent") && s.intentAt.IsZero() {
-		s.intentAt, s.planned = l.c.opt.Now(), true
+		s.intentAt, s.since = l.c.opt.Now(), l.c.opt.Now()
 		close(s.intended)
 	}
 	waiting := s.intentAt.IsZero()
@@ -81,28 +108,25 @@ func (l *lane) intend(s *span) (deadline time.Time, err error) {
 	case <-l.ctx.Done():
 		return time.Time{}, errGone
 	case <-l.quit:
-		// The drain commits what has an intent; this one has none yet, or just got it.
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if s.intentAt.IsZero() {
-			return time.Time{}, errGone
-		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if s.intentAt.IsZero() { // the drain commits only what has an intent
+		return time.Time{}, errGone
+	}
 	return s.intentAt.Add(l.c.opt.InsertTimeout), nil
 }
 
 // insert sends all blocks of the range and then its ledger row.
 func (l *lane) insert(s *span, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(l.ctx, deadline)
+	defer cancel()
 	select {
 	case l.c.inserts <- struct{}{}:
 		defer func() { <-l.c.inserts }()
-	case <-l.ctx.Done():
-		return l.ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	ctx, cancel := context.WithDeadline(l.ctx, deadline)
-	defer cancel()
 	token := s.token(l.c.cluster)
 	for _, b := range s.blocks {
 		if err := l.send(ctx, b, token+b.suffix); err != nil {
@@ -147,6 +171,7 @@ func (l *lane) retry(s *span, err error, attempt int) bool {
 	if class != clickhouse.ClassRetry {
 		log = l.log.Error
 	}
+	l.c.m.retries.WithLabelValues(l.key.topic).Inc()
 	log("insert failed, will try again", "first", s.First, "end", s.End, "class", class.String(), "attempt", attempt+1, "wait", wait, "error", err)
 	l.c.clickhouseOK.Set(err)
 	select {
@@ -171,14 +196,15 @@ func (l *lane) settle(s *span) {
 	s.done = true
 	for len(l.spans) > 0 && l.spans[0].done {
 		l.offset = l.spans[0].End
+		if t := l.spans[0].oldest; !t.IsZero() {
+			l.settledTime = t
+		}
 		if !l.spans[0].split {
 			<-l.slots
 		}
 		l.spans = l.spans[1:]
 	}
-	lag := l.watermark.Load() - l.offset
 	l.mu.Unlock()
-	l.c.m.lag.WithLabelValues(l.key.topic, strconv.Itoa(int(l.key.partition))).Set(float64(max(lag, 0)))
 	l.release(s)
 	l.c.commits.request(l)
 }

@@ -2,15 +2,12 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/audittrail/audittrail/internal/clickhouse"
 	"github.com/audittrail/audittrail/internal/kafka"
 	tables "github.com/audittrail/audittrail/schemas/clickhouse"
 )
@@ -20,6 +17,7 @@ type claim struct {
 	plannedRange
 	totals
 	quarantined, holes uint64
+	settledAt          time.Time
 }
 
 // totals sum up rows so that they can be compared: how many, the sum of their offsets, and the exclusive or of their hashes. Totals of ranges that do not
@@ -49,7 +47,7 @@ func (v *verifier) claims(ctx context.Context) ([]partitionClaims, error) {
 	where, params := v.days()
 	where = v.ofTopic(where, params)
 	rows, err := v.ch.Query(ctx, "SELECT src_topic, src_topic_id, src_partition, first_offset, end_offset, rows, quarantined, holes,"+
-		" toInt64(offset_sum), hash_xor, ingest_day, replay FROM audit."+tables.TableLedger+" FINAL WHERE "+where+
+		" toInt64(offset_sum), hash_xor, ingest_day, replay, settled_at FROM audit."+tables.TableLedger+" FINAL WHERE "+where+
 		" ORDER BY src_topic, src_topic_id, src_partition, first_offset", params)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
@@ -63,12 +61,12 @@ func (v *verifier) claims(ctx context.Context) ([]partitionClaims, error) {
 			id        uuid.UUID
 			partition uint32
 		)
-		err := rows.Scan(&topic, &id, &partition, &c.First, &c.End, &c.rows, &c.quarantined, &c.holes, &c.offsetSum, &c.hashXor, &c.Day, &c.Replay)
+		err := rows.Scan(&topic, &id, &partition, &c.First, &c.End, &c.rows, &c.quarantined, &c.holes, &c.offsetSum, &c.hashXor, &c.Day, &c.Replay, &c.settledAt)
 		if err != nil {
 			return nil, fmt.Errorf("read the ledger: %w", err)
 		}
 		key := partitionKey{topic, int32(partition)}
-		if !v.owned(key) {
+		if v.opt.settled != nil && v.settled[key].topicID != id || v.unsettled(key, id, c.plannedRange) {
 			continue
 		}
 		if n := len(out); n == 0 || out[n-1].key != key || out[n-1].topicID != id {
@@ -78,11 +76,53 @@ func (v *verifier) claims(ctx context.Context) ([]partitionClaims, error) {
 		p.claims = append(p.claims, c)
 		v.all++
 		v.report.Ranges++
-		v.report.Rows += c.rows
+		if p.table == tables.TableAlertVersions {
+			v.report.AlertVersions += c.rows
+		} else {
+			v.report.Events += c.rows
+		}
 		v.report.Quarantined += c.quarantined
 	}
 	return out, rows.Err()
 }
+
+// readSettled asks Kafka how far the group has settled each partition.
+func (v *verifier) readSettled(ctx context.Context) error {
+	cl, err := kafka.NewClient(v.opt.Kafka, v.opt.Logger)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	offsets, err := kafka.FetchCommitted(ctx, cl, v.opt.Group)
+	if err != nil {
+		return err
+	}
+	v.settled = make(map[partitionKey]settledOffset)
+	for topic, ps := range offsets {
+		for p, c := range ps {
+			plan, err := parsePlan(c.Metadata)
+			if err != nil || plan.TopicID == [16]byte{} {
+				continue // not a commit of ours
+			}
+			s := settledOffset{topicID: plan.TopicID, offset: c.Offset}
+			for _, r := range plan.Ranges {
+				s.days = append(s.days, r.Day)
+			}
+			v.settled[partitionKey{topic, p}] = s
+		}
+	}
+	return nil
+}
+
+// unsettled reports whether a consumer may still be at work on the range.
+func (v *verifier) unsettled(key partitionKey, topicID [16]byte, r plannedRange) bool {
+	s, ok := v.settled[key]
+	return ok && s.topicID == topicID && r.End > s.offset
+}
+
+// inFlight is how old a row of the ledger must be before a range that it lacks in front of it counts as lost, where nobody says what is settled: ranges of
+// one partition are inserted side by side.
+const inFlight = 5 * time.Minute
 
 // tableOf is where a topic's records go, whatever its prefix.
 func tableOf(topic string) string {
@@ -96,14 +136,19 @@ func tableOf(topic string) string {
 func (v *verifier) partition(ctx context.Context, p *partitionClaims) error {
 	end := p.claims[0].First
 	for _, c := range p.claims {
-		if c.First > end {
-			if err := v.gap(ctx, p, end, c); err != nil {
+		if c.First > end && (v.settled != nil || v.now.Sub(c.settledAt) > inFlight) {
+			if err := v.gap(ctx, p, end, c.First, c.Day); err != nil {
 				return err
 			}
 		}
 		end = max(end, c.End)
 		if c.rows+c.quarantined+c.holes != uint64(c.End-c.First) {
 			v.found(p.finding(FindingAltered, c, c.rows, fmt.Sprintf("the ledger itself does not add up: %d rows + %d quarantined + %d holes", c.rows, c.quarantined, c.holes)))
+		}
+	}
+	if s := v.settled[p.key]; s.topicID == p.topicID && s.offset > end && v.opt.To.IsZero() {
+		if err := v.gap(ctx, p, end, s.offset, p.claims[len(p.claims)-1].Day); err != nil {
+			return err
 		}
 	}
 	// All at once first: only where the sum is off is it worth looking for the range at fault. Claims that overlap cannot be joined.
@@ -140,7 +185,7 @@ func (v *verifier) narrow(ctx context.Context, p *partitionClaims, claims []clai
 		quarantined += c.quarantined
 	}
 	first, end := claims[0].First, claims[len(claims)-1].End
-	got, err := v.stored(ctx, p, first, end)
+	got, err := v.stored(ctx, p.table, p, first, end)
 	if err != nil {
 		return err
 	}
@@ -189,9 +234,9 @@ func (v *verifier) broken(ctx context.Context, p *partitionClaims, c claim, got 
 }
 
 // gap reports offsets that no row of the ledger covers.
-func (v *verifier) gap(ctx context.Context, p *partitionClaims, first int64, next claim) error {
-	c := claim{plannedRange: plannedRange{First: first, End: next.First, Day: next.Day}}
-	got, err := v.stored(ctx, p, c.First, c.End)
+func (v *verifier) gap(ctx context.Context, p *partitionClaims, first, end int64, day time.Time) error {
+	c := claim{plannedRange: plannedRange{First: first, End: end, Day: day}}
+	got, err := v.stored(ctx, p.table, p, c.First, c.End)
 	if err != nil {
 		return err
 	}
@@ -209,33 +254,20 @@ func (p *partitionClaims) finding(kind FindingKind, c claim, got uint64, detail 
 	}
 }
 
-func (p *partitionClaims) params(first, end int64) clickhouse.Params {
-	return clickhouse.Params{
-		"topic": uuidText(p.topicID), "partition": strconv.Itoa(int(p.key.partition)),
-		"first": strconv.FormatInt(first, 10), "end": strconv.FormatInt(end, 10),
-	}
-}
-
-const inRange = " WHERE src_topic_id = {topic:UUID} AND src_partition = {partition:UInt32} AND src_offset >= {first:Int64} AND src_offset < {end:Int64}"
-
-// stored sums up what the table has of [first, end).
-func (v *verifier) stored(ctx context.Context, p *partitionClaims, first, end int64) (totals, error) {
+// stored sums up what a table has of [first, end).
+func (v *verifier) stored(ctx context.Context, table string, p *partitionClaims, first, end int64) (totals, error) {
 	var t totals
-	err := v.ch.QueryRow(ctx, "SELECT count(), sum(src_offset), groupBitXor(raw_hash) FROM audit."+p.table+inRange, p.params(first, end),
-		&t.rows, &t.offsetSum, &t.hashXor)
+	err := v.ch.QueryRow(ctx, "SELECT count(), sum(src_offset), groupBitXor(raw_hash) FROM audit."+table+inRange,
+		rangeParams(p.topicID, p.key.partition, first, end), &t.rows, &t.offsetSum, &t.hashXor)
 	if err != nil {
-		return t, fmt.Errorf("sum up %s: %w", p.table, err)
+		return t, fmt.Errorf("sum up %s: %w", table, err)
 	}
 	return t, nil
 }
 
 func (v *verifier) storedQuarantined(ctx context.Context, p *partitionClaims, first, end int64) (uint64, error) {
-	var n uint64
-	err := v.ch.QueryRow(ctx, "SELECT count() FROM audit."+tables.TableQuarantine+inRange, p.params(first, end), &n)
-	if err != nil {
-		return 0, fmt.Errorf("count the quarantine: %w", err)
-	}
-	return n, nil
+	t, err := v.stored(ctx, tables.TableQuarantine, p, first, end)
+	return t.rows, err
 }
 
 func (v *verifier) progress(n int) {
@@ -244,6 +276,3 @@ func (v *verifier) progress(n int) {
 		v.opt.Progress(v.done, v.all)
 	}
 }
-
-// errNotHeld says that Kafka cannot tell any more.
-var errNotHeld = errors.New("kafka no longer holds the range")

@@ -21,12 +21,12 @@ type committer struct {
 	mu    sync.Mutex
 	dirty map[*lane]struct{}
 	wake  chan struct{}
-	// turn is held while a commit is under way: revocation waits for it.
-	turn sync.Mutex
+	// turn has the one token that a commit under way has taken: revocation waits for it.
+	turn chan struct{}
 }
 
 func newCommitter(c *Consumer) *committer {
-	return &committer{c: c, dirty: make(map[*lane]struct{}), wake: make(chan struct{}, 1)}
+	return &committer{c: c, dirty: make(map[*lane]struct{}), wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 }
 
 // request asks for a commit of the lane's state as it will be then.
@@ -88,8 +88,12 @@ type snapshot struct {
 
 // commit writes the lanes' offsets and plans and returns the lanes for which it must be tried again.
 func (k *committer) commit(ctx context.Context, lanes []*lane) (again []*lane) {
-	k.turn.Lock()
-	defer k.turn.Unlock()
+	select {
+	case k.turn <- struct{}{}:
+		defer func() { <-k.turn }()
+	case <-ctx.Done():
+		return lanes
+	}
 	snaps := make(map[partitionKey]snapshot, len(lanes))
 	offsets := make(map[string]map[int32]kgo.EpochOffset)
 	for _, l := range lanes {
@@ -108,7 +112,17 @@ func (k *committer) commit(ctx context.Context, lanes []*lane) (again []*lane) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.c.opt.SessionTimeout)
 	defer cancel()
-	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error { setMetadata(req, snaps); return nil })
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		// By now the request has its generation. A lane that is not gone was ours in that generation; one that is gone may have been lost before it, and the
+		// generation would not tell the broker so.
+		for _, s := range snaps {
+			if s.lane.gone() {
+				return errGone
+			}
+		}
+		setMetadata(req, snaps)
+		return nil
+	})
 	step := stepOf(snaps)
 	if failpoint(step+"-before") != nil {
 		return lanes
@@ -194,30 +208,41 @@ func fenced(err error) bool {
 func (l *lane) snapshot(now time.Time) (snapshot, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if (l.state == laneGone && !mutated("lock")) || !l.begun {
+	if (l.state == laneGone && !mutated("lock")) || !l.recovered {
 		return snapshot{}, false
 	}
 	s := snapshot{lane: l, offset: l.offset, at: now}
-	p := plan{TopicID: l.topicID, Decoder: audit.DecoderVersion, At: now}
+	p := plan{TopicID: l.topicID, Decoder: audit.DecoderVersion, At: now, Since: now}
+	list := func(r plannedRange, since time.Time) {
+		p.Ranges = append(p.Ranges, r)
+		if !since.IsZero() && since.Before(p.Since) {
+			p.Since = since
+		}
+	}
 	for _, sp := range l.spans {
-		if l.state == laneDraining && !sp.planned {
+		if l.state == laneDraining && sp.since.IsZero() {
 			break // those behind it are not planned either
 		}
 		s.intends = s.intends || sp.intentAt.IsZero()
-		p.Ranges = append(p.Ranges, sp.plannedRange)
+		list(sp.plannedRange, sp.since)
 		s.spans = append(s.spans, sp)
 	}
-	// What somebody planned before and is not cut yet stays planned, as far as it fits; what does not is found by asking ClickHouse.
+	// What somebody planned before and is not cut yet stays planned.
 	for _, d := range l.duties {
-		if len(p.Ranges) < maxPlanned {
-			p.Ranges = append(p.Ranges, d.plannedRange)
-		}
+		list(d.plannedRange, d.since)
 	}
 	if mutated("intent") {
 		p.Ranges = nil
 	}
 	s.metadata = p.String()
 	return s, true
+}
+
+// gone reports whether the lane may not be committed any more.
+func (l *lane) gone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state == laneGone && !mutated("lock")
 }
 
 // committedAs notes that Kafka has s: its ranges may be inserted now.
@@ -227,7 +252,9 @@ func (l *lane) committedAs(s snapshot) {
 	for _, sp := range s.spans {
 		if sp.intentAt.IsZero() {
 			sp.intentAt = s.at
-			sp.planned = true
+			if sp.since.IsZero() {
+				sp.since = s.at
+			}
 			close(sp.intended)
 		}
 	}

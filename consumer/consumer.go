@@ -35,12 +35,13 @@ type Consumer struct {
 	cluster string
 	windows windows
 	// rewind is where the client says that the log of a partition was replaced, for the next session.
-	rewind  map[partitionKey]int64
-	commits *committer
+	rewind, rewinding map[partitionKey]int64
+	commits           *committer
 	// abort ends Run with an error.
 	abort context.CancelCauseFunc
 
-	budget *budget
+	quarantineLog quarantineLog
+	budget        *budget
 	// inserts bound the blocks on their way to ClickHouse.
 	inserts chan struct{}
 	// buffers are encoding buffers to be used again.
@@ -48,6 +49,8 @@ type Consumer struct {
 
 	mu    sync.Mutex
 	lanes map[partitionKey]*lane
+	// retention is how long Kafka keeps the records of each topic; 0 for ever.
+	retention map[string]time.Duration
 }
 
 // New checks the options and returns a consumer that does nothing yet.
@@ -57,18 +60,23 @@ func New(opt Options) (*Consumer, error) {
 		return nil, err
 	}
 	b := newBudget(opt.MemoryBytes)
-	return &Consumer{
+	c := &Consumer{
 		opt: opt, log: opt.Logger, m: newMetrics(opt.Registry, b), proof: newProof(opt.Registry), budget: b,
 		kafkaOK: opt.Health.Check("kafka"), clickhouseOK: opt.Health.Check("clickhouse"),
 		rewind:  make(map[partitionKey]int64),
 		inserts: make(chan struct{}, opt.Inserts),
 		buffers: make(chan *proto.Buffer, opt.Inserts+2),
 		lanes:   make(map[partitionKey]*lane),
-	}, nil
+	}
+	if opt.Registry != nil {
+		opt.Registry.MustRegister(newLaneCollector(c))
+	}
+	return c, nil
 }
 
-// errTopicChanged ends a session whose client can go no further: a topic was deleted, or its log was replaced.
-var errTopicChanged = errors.New("a topic is not what it was")
+// errStartOver ends a session that can go no further, because what it knows is no longer so: a topic was deleted, its log was replaced, or ClickHouse may
+// have forgotten tokens. The next one looks afresh.
+var errStartOver = errors.New("what the consumer knew is no longer so")
 
 // Run consumes until ctx ends, then finishes what is under way and leaves. It returns nil after a clean stop, and an error only if this program's own state
 // is in doubt: bad records are quarantined, and Kafka and ClickHouse are waited for.
@@ -84,10 +92,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
 			return nil
-		case !errors.Is(err, errTopicChanged):
+		case !errors.Is(err, errStartOver):
 			return err
 		}
-		c.log.Warn("starting over with the topics as they are now", "reason", err)
+		c.log.Warn("starting over", "reason", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(minBackoff):
+		}
 	}
 }
 
@@ -103,19 +115,25 @@ func (c *Consumer) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer client.CloseAllowingRebalance()
 	c.client = client
 	working, stop := context.WithCancel(context.Background())
 	defer stop()
 	polling, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
 	c.abort = abort
+	// What the client said of a session before is for the partitions of this one.
+	c.rewinding, c.rewind = c.rewind, make(map[partitionKey]int64)
+	var helpers sync.WaitGroup
+	helpers.Go(func() { c.commits.run(working) })
+	helpers.Go(func() { c.watch(working, c.watchClickHouse) })
+	helpers.Go(func() { c.watch(working, c.watchKafka) })
+	helpers.Go(func() { c.reconcile(working) })
 	close(c.ready)
-	go c.commits.run(working)
-	go c.watchClickHouse(working)
-	go c.reconcile(working)
 	c.poll(polling)
 	c.stop()
+	stop()
+	helpers.Wait()
 	if ctx.Err() == nil {
 		return context.Cause(polling)
 	}
@@ -141,6 +159,8 @@ func (c *Consumer) clientOptions() []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(4 << 20),
 		kgo.BrokerMaxReadBytes(64 << 20),
 		kgo.MaxConcurrentFetches(2),
+		// Records go to a lane of the assignment that they were fetched in, never to a later one of the same partition.
+		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(c.assigned),
 		kgo.OnOffsetsFetched(c.offsetsFetched),
 		kgo.AdjustFetchOffsetsFn(c.adjust),
@@ -165,6 +185,13 @@ func (c *Consumer) awaitCluster(ctx context.Context) error {
 		c.kafkaOK.Set(err)
 		if err == nil {
 			c.cluster = m.ClusterID
+			retention, err := kafka.FetchRetention(ctx, client, c.topics()...)
+			if err != nil {
+				c.log.Warn("how long kafka keeps the topics is not known", "error", err)
+			}
+			c.mu.Lock()
+			c.retention = retention
+			c.mu.Unlock()
 			return nil
 		}
 		if tries == 0 {
@@ -201,23 +228,73 @@ func (c *Consumer) awaitTables(ctx context.Context) error {
 	}
 }
 
-// poll hands fetched records to the lanes until ctx ends.
+// poll hands fetched records to the lanes until ctx ends. While the memory budget is used up it waits, unless nothing but more records can free some.
 func (c *Consumer) poll(ctx context.Context) {
-	for c.budget.wait(ctx) == nil {
-		fetches := c.client.PollFetches(ctx)
-		if ctx.Err() != nil || fetches.IsClientClosed() {
-			return
+	for ctx.Err() == nil {
+		room, freed := c.budget.room()
+		if room {
+			c.pollOnce(ctx)
+			continue
 		}
-		fetches.EachTopic(func(t kgo.FetchTopic) {
-			for i := range t.Partitions {
-				c.take(t.Topic, &t.Partitions[i])
-			}
-		})
+		if key, ok := c.starving(); ok {
+			c.pollAlone(ctx, key)
+			continue
+		}
+		select {
+		case <-freed:
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
 }
 
+func (c *Consumer) pollOnce(ctx context.Context) {
+	defer c.client.AllowRebalance()
+	c.client.PollFetches(ctx).EachTopic(func(t kgo.FetchTopic) {
+		for i := range t.Partitions {
+			c.take(t.Topic, &t.Partitions[i])
+		}
+	})
+}
+
+// starving returns the partition to read on though the memory budget is used up: when all of it is held by lanes that must fill a range to the end that
+// somebody planned, waiting would be for ever. The one that holds most goes first.
+func (c *Consumer) starving() (most partitionKey, found bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var max int64
+	for key, l := range c.lanes {
+		held, idle := l.idle()
+		if !idle {
+			return most, false
+		}
+		if held > max {
+			most, max, found = key, held, true
+		}
+	}
+	return most, found
+}
+
+// pollAlone reads once from one partition only.
+func (c *Consumer) pollAlone(ctx context.Context, key partitionKey) {
+	others := make(map[string][]int32)
+	c.mu.Lock()
+	for k := range c.lanes {
+		if k != key {
+			others[k.topic] = append(others[k.topic], k.partition)
+		}
+	}
+	c.mu.Unlock()
+	// None of them is paused for its own sake: their queues are empty.
+	c.client.PauseFetchPartitions(others)
+	defer c.client.ResumeFetchPartitions(others)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	c.pollOnce(ctx)
+}
+
 func (c *Consumer) take(topic string, p *kgo.FetchPartition) {
-	if p.Err != nil && !errors.Is(p.Err, context.Canceled) {
+	if p.Err != nil && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) && !errors.Is(p.Err, kgo.ErrClientClosed) {
 		c.fetchFailed(partitionKey{topic, p.Partition}, p.Err)
 	}
 	c.mu.Lock()
@@ -226,12 +303,9 @@ func (c *Consumer) take(topic string, p *kgo.FetchPartition) {
 	if l == nil || len(p.Records) == 0 {
 		return // of a partition that was just taken away: its next owner reads them
 	}
-	c.m.records.WithLabelValues(topic).Add(float64(len(p.Records)))
 	l.watermark.Store(p.HighWatermark)
-	if l.push(p) {
-		c.m.paused.Inc()
-		c.client.PauseFetchPartitions(map[string][]int32{topic: {p.Partition}})
-	}
+	l.lastStable.Store(p.LastStableOffset)
+	l.push(p)
 }
 
 // fetchFailed deals with an error of fetching. Most pass by themselves; after these the client would never fetch the partition again, or go on over a log
@@ -245,10 +319,15 @@ func (c *Consumer) fetchFailed(key partitionKey, err error) {
 		c.mu.Lock()
 		c.rewind[key] = loss.ResetTo
 		c.mu.Unlock()
-		c.abort(fmt.Errorf("%w: %w", errTopicChanged, err))
+		c.abort(fmt.Errorf("%w: %w", errStartOver, err))
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
-		c.abort(fmt.Errorf("%w: %w", errTopicChanged, err))
+		c.abort(fmt.Errorf("%w: %w", errStartOver, err))
 	}
+}
+
+func (c *Consumer) pause(key partitionKey) {
+	c.m.paused.Inc()
+	c.client.PauseFetchPartitions(map[string][]int32{key.topic: {key.partition}})
 }
 
 func (c *Consumer) resume(key partitionKey) {
@@ -355,23 +434,6 @@ func (c *Consumer) recycle(b *proto.Buffer) {
 	select {
 	case c.buffers <- b:
 	default:
-	}
-}
-
-// watchClickHouse sets the readiness check before the first insert has told.
-func (c *Consumer) watchClickHouse(ctx context.Context) {
-	for {
-		err := c.opt.ClickHouse.Ping(ctx)
-		c.clickhouseOK.Set(err)
-		wait := 10 * time.Second
-		if err != nil {
-			wait = time.Second
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -43,7 +44,7 @@ func (l *lane) divide(s *span, refusal error) bool {
 
 // nothingStored reports whether no row of the range is in ClickHouse and none can come any more.
 func (l *lane) nothingStored(s *span) (bool, error) {
-	running, err := l.c.insertsRunning(l.ctx, l.topicID, l.key.partition)
+	running, err := insertsRunning(l.ctx, l.c.opt.ClickHouse, l.topicID, l.key.partition)
 	if err != nil {
 		return false, err
 	}
@@ -51,15 +52,28 @@ func (l *lane) nothingStored(s *span) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// Other ranges of the partition may be on their way: only a quiet moment tells. Refusals come at once, so it comes soon.
-	return running == 0 && set.rows == 0, nil
+	// Other ranges of the partition may be on their way: only a quiet moment tells. Refusals come at once, so it comes soon. What a replay found stored
+	// beforehand is none of its own.
+	return running == 0 && set.rows == s.stored.within(s.First, s.End), nil
 }
 
 // halves reads the range again and encodes it in two parts, or as one quarantined row if it has just one row.
 func (l *lane) halves(s *span, refusal error) ([]*span, error) {
-	b := &batch{src: s.src, rows: newRows(tableOf(l.key.topic)), bad: newQuarantineRows(), first: s.First, end: s.First}
+	b := &batch{
+		src: s.src, rows: newRows(tableOf(l.key.topic)), bad: newQuarantineRows(), first: s.First, end: s.First, stored: s.stored, quarantined: s.quarantined,
+	}
 	middle := s.First + (s.End-s.First)/2
-	alone := s.account.rows == 1
+	alone := s.fresh == 1
+	switch {
+	case alone:
+		b.refusal = refusal
+	case middle == s.First:
+		return nil, errors.New("it is one record, and not its row is refused")
+	}
+	now := l.c.opt.Now()
+	l.mu.Lock()
+	since := s.since
+	l.mu.Unlock()
 	var parts []*span
 	var failed error
 	flush := func(end int64) {
@@ -72,11 +86,10 @@ func (l *lane) halves(s *span, refusal error) ([]*span, error) {
 			return
 		}
 		// The whole stood in the plan already: its parts stay in it, whatever happens before their own intents are committed.
-		parts = append(parts, &span{encoded: e, intended: make(chan struct{}), planned: true})
+		parts = append(parts, &span{encoded: e, intended: make(chan struct{}), since: since})
 		b.next()
 	}
 	var rec audit.Record
-	now := l.c.opt.Now()
 	err := reread(l.ctx, l.c.opt.Kafka, l.log, l.key, s.First, s.End, func(r *kgo.Record) {
 		if !alone && len(parts) == 0 && r.Offset >= middle {
 			flush(middle)
@@ -87,11 +100,9 @@ func (l *lane) halves(s *span, refusal error) ([]*span, error) {
 			return
 		}
 		kafka.FillRecord(&rec, s.src.topicID, r)
-		if alone {
-			b.refuse(&rec, refusal)
-			return
+		if why := b.add(&rec, now); why != nil && why.Reason == reasonRefused {
+			l.quarantined(&rec, why)
 		}
-		b.add(&rec, now)
 	})
 	if err != nil {
 		return nil, err
@@ -103,19 +114,10 @@ func (l *lane) halves(s *span, refusal error) ([]*span, error) {
 	if sum := parts[0].account.rows + parts[len(parts)-1].account.rows; !alone && sum != s.account.rows {
 		return nil, fmt.Errorf("read again, the range has %d rows instead of %d", sum, s.account.rows)
 	}
-	return parts, nil
-}
-
-// refuse quarantines the one row of a range that ClickHouse does not take. What could not be read in the first place keeps its own reason.
-func (b *batch) refuse(rec *audit.Record, refusal error) {
-	if _, err := b.rows.Append(&b.src, rec); err != nil {
-		b.bad.append(&b.src, rec, stageDecode, rejectOf(err))
-	} else {
-		b.rows.Reset()
-		b.bad.append(&b.src, rec, stageInsert, &audit.Reject{Reason: reasonRefused, Detail: refusal.Error()})
+	if alone && parts[0].fresh != 0 {
+		return nil, errors.New("read again, the range has other records")
 	}
-	b.account.bad++
-	b.end = rec.Offset + 1
+	return parts, nil
 }
 
 // replace puts the parts in the range's place and sets them going. The last part keeps the range's slot and its share of the memory.

@@ -53,7 +53,7 @@ func (l *lane) dropUnintended() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, s := range l.spans {
-		if !s.planned && !s.done {
+		if s.since.IsZero() && !s.done {
 			l.spans = l.spans[:i]
 			return
 		}

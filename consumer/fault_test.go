@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/audittrail/audittrail/internal/kafka"
 )
 
 // load publishes 600 events, 4 records that are none, an aborted transaction of 7 events and a committed one of 20, to two partitions.
@@ -143,11 +141,4 @@ func (c *child) ended() bool {
 	default:
 		return false
 	}
-}
-
-// eventRecordTo returns the i-th event as a record for one partition.
-func eventRecordTo(w *world, i int, partition int32) *kgo.Record {
-	r := kafka.EventRecord(w.topic(), w.event(i))
-	r.Partition = partition
-	return r
 }

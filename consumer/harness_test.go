@@ -125,6 +125,13 @@ func (w *world) produceEvents(events ...*audit.Event) {
 	w.produceRecords(records)
 }
 
+// eventRecordTo returns the i-th event as a record for one partition.
+func eventRecordTo(w *world, i int, partition int32) *kgo.Record {
+	r := kafka.EventRecord(w.topic(), w.event(i))
+	r.Partition = partition
+	return r
+}
+
 // produceRaw publishes records with these values.
 func (w *world) produceRaw(values ...string) {
 	w.t.Helper()

@@ -35,8 +35,8 @@ type lane struct {
 	quit, loop chan struct{}
 	carriers   sync.WaitGroup
 
-	// watermark is the partition's high watermark as of the last fetch.
-	watermark atomic.Int64
+	// watermark and lastStable are the partition's high watermark and last stable offset as they were told last.
+	watermark, lastStable atomic.Int64
 
 	// Only the loop uses these.
 	batch batch
@@ -51,8 +51,9 @@ type lane struct {
 	paused bool
 	// held is what the lane has taken of the memory budget, queue, batch and ranges together.
 	held int64
-	// started says that the loop runs; begun that offset is known.
-	started, begun bool
+	// started says that the loop runs, begun that offset is known, recovered that duties are: before that nothing is committed, or the plan of the owner
+	// before would be lost.
+	started, begun, recovered bool
 	// found is what the group's commit said, nil if there was none.
 	found   *committedState
 	topicID [16]byte
@@ -61,6 +62,8 @@ type lane struct {
 	// offset: everything below it is settled. spans are the planned ranges from there on, contiguous.
 	offset int64
 	spans  []*span
+	// filling is the Kafka timestamp of the first record of the range that is being filled, settledTime that of the first record of the last one settled.
+	filling, settledTime time.Time
 }
 
 type laneState int
@@ -80,6 +83,8 @@ type fetched struct {
 	logStart int64
 	// cost is what the records count in the memory budget.
 	cost int64
+	// first is the Kafka timestamp of the first record.
+	first time.Time
 }
 
 // span is a planned range on its way.
@@ -87,16 +92,18 @@ type span struct {
 	*encoded
 	// intentAt is when its intent was committed last; zero while a new one is wanted. Guarded by the lane's mu.
 	intentAt time.Time
-	// planned says that an intent was ever committed: then some of it may be in ClickHouse, and it stays in the plan until it is settled. Guarded by the
-	// lane's mu.
-	planned bool
+	// since is when its intent was committed first, by whomever: from then on some of it may be in ClickHouse, and it stays in the plan until it is settled.
+	// Zero before. Guarded by the lane's mu.
+	since time.Time
 	// intended is closed when the intent is committed.
 	intended chan struct{}
 	// done says that everything of it is in ClickHouse. Guarded by the lane's mu.
 	done bool
 	// split says that it is a part of a divided range whose slot a later part holds.
 	split bool
-	// unknownUntil is until when an attempt whose outcome is unknown may still land. Only the carrier uses it.
+	// unknown says that some of it may be in ClickHouse under its token: a repeat counts on ClickHouse remembering that. unknownUntil is until when an attempt
+	// whose outcome is unknown may still land. Only the carrier uses them.
+	unknown      bool
 	unknownUntil time.Time
 }
 
@@ -126,27 +133,30 @@ func (l *lane) start() {
 	}
 }
 
-// push queues fetched records and returns whether the lane holds so many that fetching must pause.
-func (l *lane) push(p *kgo.FetchPartition) (pause bool) {
-	var cost int64
+// push queues fetched records, and pauses fetching when the lane holds too many. Pause and resume are called under the lock, so that they come in order.
+func (l *lane) push(p *kgo.FetchPartition) {
+	var cost, records int64
 	for _, r := range p.Records {
 		cost += costOf(r)
+		if !r.Attrs.IsControl() {
+			records++
+		}
 	}
+	l.c.m.records.WithLabelValues(l.key.topic).Add(float64(records))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state != laneRunning {
-		return false
+		return
 	}
-	l.queue = append(l.queue, fetched{p.Records, p.LogStartOffset, cost})
+	l.queue = append(l.queue, fetched{p.Records, p.LogStartOffset, cost, p.Records[0].Timestamp})
 	l.queued += cost
 	l.held += cost
 	l.c.budget.take(cost)
 	l.signal()
 	if l.queued > l.c.opt.MemoryBytes/2 && !l.paused {
 		l.paused = true
-		return true
+		l.c.pause(l.key)
 	}
-	return false
 }
 
 func (l *lane) signal() {
@@ -212,17 +222,15 @@ func (l *lane) decoded(f fetched) {
 	resume := l.paused && l.queued <= l.c.opt.MemoryBytes/4
 	if resume {
 		l.paused = false
-	}
-	l.mu.Unlock()
-	if resume {
 		l.c.resume(l.key)
 	}
+	l.mu.Unlock()
 }
 
 func (l *lane) replaying() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.duties) > 0
+	return len(l.duties) > 0 && !l.duties[0].check
 }
 
 // duty returns the range that must be cut now because somebody planned it before.
@@ -237,6 +245,9 @@ func (l *lane) duty() (duty, bool) {
 
 // prepare makes the batch ready for the next range. It returns false when the lane must stop.
 func (l *lane) prepare() bool {
+	if d, ok := l.duty(); ok && d.checked {
+		return true // the rest of a range that was asked for already
+	}
 	l.batch.stored, l.batch.quarantined = nil, nil
 	if d, ok := l.duty(); ok && d.check {
 		return l.check(d)
@@ -260,8 +271,9 @@ func (l *lane) addAll(f fetched) bool {
 			}
 		}
 		if r.Offset < l.batch.end {
-			l.free(costOf(r))
-			continue // delivered before: a rewound fetch
+			// The client never does that by itself: the log was cut below what was read, and it went back without a word.
+			l.c.fetchFailed(l.key, &kgo.ErrDataLoss{Topic: l.key.topic, Partition: l.key.partition, ConsumedTo: l.batch.end, ResetTo: r.Offset})
+			return false
 		}
 		l.add(r)
 		if l.full() && !l.cut(l.batch.end) {
@@ -284,6 +296,11 @@ func (l *lane) passGap(to int64) bool {
 }
 
 func (l *lane) add(r *kgo.Record) {
+	if l.batch.empty() {
+		l.mu.Lock()
+		l.filling = r.Timestamp
+		l.mu.Unlock()
+	}
 	l.batch.cost += costOf(r)
 	if r.Attrs.IsControl() {
 		l.batch.skip(r.Offset, l.c.opt.Now())
@@ -291,13 +308,21 @@ func (l *lane) add(r *kgo.Record) {
 	}
 	kafka.FillRecord(&l.rec, l.batch.src.topicID, r)
 	if why := l.batch.add(&l.rec, l.c.opt.Now()); why != nil {
-		l.c.m.quarantined(l.key.topic, why.Reason)
+		l.quarantined(&l.rec, why)
 	}
+}
+
+// idle reports whether the lane can go on only with more records, and how much of the memory budget it holds.
+func (l *lane) idle() (held int64, idle bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	exact := len(l.duties) > 0 && !l.duties[0].check
+	return l.held, len(l.queue) == 0 && len(l.spans) == 0 && (l.held == 0 || exact)
 }
 
 // full reports whether the batch must be cut behind its last record.
 func (l *lane) full() bool {
-	if d, ok := l.duty(); ok {
+	if d, ok := l.duty(); ok && (!d.check || l.batch.end >= d.End) {
 		return l.batch.end >= d.End
 	}
 	return l.batch.rows.Len()+l.batch.bad.len() >= l.c.opt.MaxRows || l.batch.bytes >= l.c.opt.MaxBytes
@@ -327,6 +352,10 @@ func (l *lane) cut(end int64) bool {
 		l.log.Error("clickhouse has other records under offsets of this range: both are kept", "first", e.First, "end", e.End)
 	}
 	s := &span{encoded: e, intended: make(chan struct{})}
+	if d, ok := l.duty(); ok {
+		// It stood in the plan, or in ClickHouse, before: it stays in the plan whatever happens before its own intent is committed.
+		s.since, s.unknown = d.since, !d.check
+	}
 	l.c.m.cut(e, l.c.opt.Now().Sub(l.batch.since))
 	l.batch.next()
 
@@ -341,9 +370,12 @@ func (l *lane) plan(s *span) bool {
 		return false
 	}
 	if len(l.duties) > 0 {
-		l.duties = l.duties[1:]
+		if l.duties[0].First, l.duties[0].checked = s.End, true; s.End >= l.duties[0].End {
+			l.duties = l.duties[1:]
+		}
 	}
 	l.spans = append(l.spans, s)
+	l.filling = time.Time{}
 	l.carriers.Add(1)
 	go l.carry(s)
 	return true

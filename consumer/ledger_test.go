@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"bytes"
-	"context"
 	"testing"
 	"time"
 
@@ -48,38 +47,34 @@ func TestLedgerBlocksAreIndependent(t *testing.T) {
 func TestBudget(t *testing.T) {
 	b := newBudget(100)
 	b.take(150) // what is read is read: only reading on waits
-	ctx, cancel := context.WithCancel(context.Background())
-	waited := make(chan error, 2)
-	go func() { waited <- b.wait(ctx) }()
 	b.give(40)
-	select {
-	case err := <-waited:
-		t.Fatalf("with 110 of 100 in use, wait returned %v", err)
-	default:
+	ok, freed := b.room()
+	if ok {
+		t.Fatal("there is room with 110 of 100 in use")
 	}
 	b.give(20)
-	if err := <-waited; err != nil || b.inUse() != 90 {
-		t.Errorf("wait returned %v with %d in use", err, b.inUse())
-	}
-	b.take(10)
-	go func() { waited <- b.wait(ctx) }()
-	cancel()
-	if err := <-waited; err == nil {
-		t.Error("wait goes on although its context has ended")
+	<-freed
+	if ok, _ = b.room(); !ok || b.inUse() != 90 {
+		t.Errorf("room is %v with %d in use", ok, b.inUse())
 	}
 }
 
 // TestRangeStaysPlannedWhileItsIntentIsWrittenAnew: some of such a range may be in ClickHouse, so a drain must leave it to the next owner.
 func TestRangeStaysPlannedWhileItsIntentIsWrittenAnew(t *testing.T) {
-	l := &lane{begun: true, state: laneDraining, c: new(Consumer)}
+	l := &lane{recovered: true, state: laneDraining, c: new(Consumer)}
+	longAgo := time.Now().Add(-time.Hour).Truncate(time.Second)
 	for i := range int64(3) {
 		r := plannedRange{First: 10 * i, End: 10*i + 10, Day: time.Unix(0, 0)}
-		l.spans = append(l.spans, &span{encoded: &encoded{plannedRange: r}, planned: i < 2})
+		s := &span{encoded: &encoded{plannedRange: r}}
+		if i < 2 {
+			s.since = longAgo.Add(time.Duration(i) * time.Minute)
+		}
+		l.spans = append(l.spans, s)
 	}
 	l.spans[0].intentAt = time.Now()
 	s, ok := l.snapshot(time.Now())
 	p, err := parsePlan(s.metadata)
-	if !ok || err != nil || len(p.Ranges) != 2 || p.Ranges[1].End != 20 {
-		t.Errorf("the last commit plans %+v, %v, want the two ranges that were ever intended", p.Ranges, err)
+	if !ok || err != nil || len(p.Ranges) != 2 || p.Ranges[1].End != 20 || !p.Since.Equal(longAgo) {
+		t.Errorf("the last commit plans %+v, %v, want the two ranges that were ever intended, since %s", p, err, longAgo)
 	}
 }

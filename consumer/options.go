@@ -52,6 +52,8 @@ type Options struct {
 	// Now is the clock; time.Now.
 	Now func() time.Time
 
+	// watchEvery is how often Kafka and ClickHouse are asked how they stand; 10 s.
+	watchEvery time.Duration
 	// testWindows replace the tables' deduplication windows in tests.
 	testWindows *windows
 }
@@ -74,6 +76,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.InsertTimeout, time.Minute)
 	setDefault(&o.DrainTimeout, 10*time.Second)
 	setDefault(&o.ReconcileEvery, reconcileEvery)
+	setDefault(&o.watchEvery, 10*time.Second)
 	if o.InFlight > maxPlanned {
 		return o, fmt.Errorf("consumer: %d ranges in flight a partition are more than the %d that fit into the offset's metadata", o.InFlight, maxPlanned)
 	}

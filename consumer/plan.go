@@ -26,26 +26,32 @@ type plan struct {
 	TopicID [16]byte
 	// Decoder is the version of the decoder that made the rows.
 	Decoder int
-	// At is when the intent was written.
-	At     time.Time
+	// At is when the intent was written: no insert of the ranges starts much later.
+	At time.Time
+	// Since is when the first of them may have been inserted first: their tokens are not older.
+	Since  time.Time
 	Ranges []plannedRange
 }
 
 const (
-	planVersion = "a1"
+	planVersion = "a2"
 	// maxPlanBytes bounds the metadata: brokers refuse more than 4,096 bytes.
 	maxPlanBytes = 2048
-	// maxPlanned bounds the ranges in flight of one partition.
+	// maxPlanned bounds the ranges in flight of one partition; a divided range and those of an owner before may add to them.
 	maxPlanned = 8
 )
 
-// String returns the metadata: "a1 TOPICID DECODER UNIXTIME [RANGE…]", each range FIRST+LENGTH:DAY:SHARD:REPLAY with the day in days since 1970. Numbers
-// are in base 36 to keep it short.
+// String returns the metadata: "a2 TOPICID DECODER AT SINCE [RANGE…]", the times in Unix seconds, each range FIRST+LENGTH:DAY:SHARD:REPLAY with the day in
+// days since 1970. Numbers are in base 36 to keep it short. Ranges that do not fit are left out: whoever is next finds them by asking ClickHouse.
 func (p plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s %s", planVersion, base64.RawURLEncoding.EncodeToString(p.TopicID[:]), b36(int64(p.Decoder)), b36(p.At.Unix()))
+	fmt.Fprintf(&b, "%s %s %s %s %s", planVersion, base64.RawURLEncoding.EncodeToString(p.TopicID[:]), b36(int64(p.Decoder)), b36(p.At.Unix()), b36(p.Since.Unix()))
 	for _, r := range p.Ranges {
-		fmt.Fprintf(&b, " %s+%s:%s:%s:%s", b36(r.First), b36(r.End-r.First), b36(r.Day.Unix()/secondsPerDay), b36(int64(r.Shard)), b36(int64(r.Replay)))
+		text := fmt.Sprintf(" %s+%s:%s:%s:%s", b36(r.First), b36(r.End-r.First), b36(r.Day.Unix()/secondsPerDay), b36(int64(r.Shard)), b36(int64(r.Replay)))
+		if b.Len()+len(text) > maxPlanBytes {
+			break
+		}
+		b.WriteString(text)
 	}
 	return b.String()
 }
@@ -60,7 +66,7 @@ func parsePlan(s string) (plan, error) {
 		return plan{}, nil
 	}
 	f := strings.Fields(s)
-	if len(s) > maxPlanBytes || f[0] != planVersion || len(f) < 4 {
+	if len(s) > maxPlanBytes || f[0] != planVersion || len(f) < 5 {
 		return plan{}, fmt.Errorf("offset metadata %.40q is not a plan of version %s", s, planVersion)
 	}
 	var p plan
@@ -72,7 +78,8 @@ func parsePlan(s string) (plan, error) {
 	var n numbers
 	p.Decoder = int(n.parse(f[2], 31))
 	p.At = time.Unix(n.parse(f[3], 40), 0).UTC()
-	for _, text := range f[4:] {
+	p.Since = time.Unix(n.parse(f[4], 40), 0).UTC()
+	for _, text := range f[5:] {
 		p.Ranges = append(p.Ranges, n.parseRange(text))
 	}
 	if n.bad != "" {

@@ -63,11 +63,18 @@ func (c *Consumer) reconcile(ctx context.Context) {
 func (c *Consumer) reconcileOnce(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	report, err := Verify(ctx, VerifyOptions{
-		Kafka: c.opt.Kafka, ClickHouse: c.opt.ClickHouse, Logger: c.log,
-		From: c.opt.Now().Add(-recentDays * 24 * time.Hour), SkipKafka: true, SkipRepeated: true,
-		owned: c.owns,
-	})
+	settled := c.settled()
+	// The rollups, which no partition owns, are the business of the owner of the first one.
+	_, first := settled[partitionKey{c.opt.Kafka.Topic(kafka.TopicEvents), 0}]
+	var report *Report
+	err := c.syncReplicas(ctx, c.opt.Kafka.Topic(kafka.TopicEvents))
+	if err == nil {
+		report, err = Verify(ctx, VerifyOptions{
+			Kafka: c.opt.Kafka, ClickHouse: c.opt.ClickHouse, Group: c.opt.Group, Logger: c.log,
+			From: c.opt.Now().Add(-recentDays * 24 * time.Hour), SkipKafka: true, SkipRepeated: true,
+			settled: settled, skipRollups: !first,
+		})
+	}
 	if ctx.Err() != nil && err != nil {
 		return
 	}
@@ -84,16 +91,21 @@ func (c *Consumer) reconcileOnce(ctx context.Context) {
 	for _, k := range findingKinds {
 		c.proof.findings.WithLabelValues(string(k)).Set(float64(count[k]))
 	}
-	c.proof.rows.Set(float64(report.Rows))
+	c.proof.rows.Set(float64(report.Events + report.AlertVersions))
 	c.proof.last.Set(float64(c.opt.Now().UnixMilli()) / 1e3)
 }
 
-// owns reports whether a partition is this consumer's; the rollups, which no partition owns, are those of the owner of the first one.
-func (c *Consumer) owns(key partitionKey) bool {
-	if key == (partitionKey{}) {
-		key = partitionKey{c.opt.Kafka.Topic(kafka.TopicEvents), 0}
-	}
+// settled returns how far the own partitions are settled.
+func (c *Consumer) settled() map[partitionKey]settledOffset {
+	out := make(map[partitionKey]settledOffset)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.lanes[key] != nil
+	for key, l := range c.lanes {
+		l.mu.Lock()
+		if l.begun {
+			out[key] = settledOffset{topicID: l.topicID, offset: l.offset}
+		}
+		l.mu.Unlock()
+	}
+	return out
 }

@@ -20,9 +20,17 @@ type duty struct {
 	plannedRange
 	// check says that its token is not sure to tell a repeat: which offsets ClickHouse has must be asked first.
 	check bool
+	// checked says that the batch has the answer.
+	checked bool
 	// safe is when no earlier insert of it can land any more.
 	safe time.Time
+	// since is when it may have been inserted first.
+	since time.Time
 }
+
+// safeAfter returns when no insert can land any more whose intent was written at that time: the deadline has passed, and as much time again, since the
+// deadline reaches ClickHouse only as what is left of it.
+func (c *Consumer) safeAfter(intent time.Time) time.Time { return intent.Add(2 * c.opt.InsertTimeout) }
 
 // adjust runs between the fetch of the group's offsets and the first records of newly assigned partitions: it tells each lane where to begin.
 func (c *Consumer) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
@@ -51,6 +59,8 @@ func (c *Consumer) adjust(ctx context.Context, offsets map[string]map[int32]kgo.
 				continue
 			}
 			from := l.begin(meta.Topics[topic].ID, starts[topic][p], c.endOrRewind(l.key, ends[topic][p]))
+			l.watermark.Store(ends[topic][p])
+			l.lastStable.Store(ends[topic][p])
 			// Without the epoch: our own check for replaced records is by the log's start and the topic's id.
 			ps[p] = kgo.NewOffset().At(from)
 			l.start()
@@ -68,8 +78,8 @@ type committedState struct {
 // endOrRewind returns how far the log of a partition can be trusted to hold what was read of it: to its end, or to where the client says that it was
 // replaced.
 func (c *Consumer) endOrRewind(key partitionKey, end int64) int64 {
-	if to, ok := c.rewind[key]; ok {
-		delete(c.rewind, key)
+	if to, ok := c.rewinding[key]; ok {
+		delete(c.rewinding, key)
 		return min(to, end)
 	}
 	return end
@@ -111,7 +121,7 @@ func (l *lane) recover() bool {
 		duties, err := l.findDuties(l.ctx)
 		if err == nil {
 			l.mu.Lock()
-			l.duties = duties
+			l.duties, l.recovered = duties, true
 			l.mu.Unlock()
 			return true
 		}
@@ -131,7 +141,7 @@ func (l *lane) findDuties(ctx context.Context) ([]duty, error) {
 	planned := l.batch.first
 	var duties []duty
 	if len(p.Ranges) > 0 {
-		sure, err := l.c.tokensSure(ctx, l.topicID, l.key.partition, p.At)
+		sure, err := l.c.tokensSure(ctx, p.Since)
 		if err != nil {
 			return nil, err
 		}
@@ -140,13 +150,18 @@ func (l *lane) findDuties(ctx context.Context) ([]duty, error) {
 				l.log.Error("a planned range does not begin where the one before ends", "first", r.First, "want", planned)
 				break
 			}
-			check := r.Replay > 0 || p.Decoder != audit.DecoderVersion || !sure
-			if check {
-				r.Replay = max(r.Replay, 1)
+			d := duty{plannedRange: r, safe: l.c.safeAfter(p.At), since: p.Since}
+			if r.Replay > 0 || p.Decoder != audit.DecoderVersion || !sure {
+				d.check, d.Replay, d.since = true, max(r.Replay, 1), now
 			}
-			duties = append(duties, duty{r, check, p.At.Add(l.c.opt.InsertTimeout)})
+			duties = append(duties, d)
 			planned = r.End
 		}
+	} else if err := l.quiet(); err != nil {
+		return nil, err // nobody knows of inserts under way: they must not come behind the question
+	}
+	if err := l.c.syncReplicas(ctx, l.key.topic); err != nil {
+		return nil, err
 	}
 	stored, err := l.c.storedEnd(ctx, l.topicID, l.key, planned)
 	if err != nil {
@@ -156,10 +171,14 @@ func (l *lane) findDuties(ctx context.Context) ([]duty, error) {
 		// Intents were lost: the offset was reset, or the group's commits expired. How old the inserts are, nobody knows.
 		l.c.m.incidents.WithLabelValues("intents_lost").Inc()
 		l.log.Warn("clickhouse has offsets beyond those that the group committed, checking them all", "from", planned, "to", stored)
+		replay, err := nextReplay(ctx, l.c.opt.ClickHouse, l.topicID, l.key.partition, planned, stored)
+		if err != nil {
+			return nil, err
+		}
 		for first := planned; first < stored; first += int64(l.c.opt.MaxRows) {
 			end := min(first+int64(l.c.opt.MaxRows), stored)
-			r := plannedRange{First: first, End: end, Day: l.c.today(), Replay: 1}
-			duties = append(duties, duty{r, true, now.Add(l.c.opt.InsertTimeout)})
+			r := plannedRange{First: first, End: end, Day: l.c.today(), Replay: replay}
+			duties = append(duties, duty{plannedRange: r, check: true, safe: l.c.safeAfter(now), since: now})
 		}
 	}
 	return duties, nil
@@ -167,7 +186,7 @@ func (l *lane) findDuties(ctx context.Context) ([]duty, error) {
 
 // tokensSure reports whether tokens of an intent of that time are surely still in every deduplication window: half of a window is the limit, since the
 // inserts may have come later than the intent.
-func (c *Consumer) tokensSure(ctx context.Context, topicID [16]byte, partition int32, at time.Time) (bool, error) {
+func (c *Consumer) tokensSure(ctx context.Context, at time.Time) (bool, error) {
 	w := c.windows
 	if w.age > 0 && c.opt.Now().Sub(at) > w.age/2 {
 		return false, nil
@@ -180,6 +199,18 @@ func (c *Consumer) tokensSure(ctx context.Context, topicID [16]byte, partition i
 		return false, fmt.Errorf("count the blocks since %s: %w", at, err)
 	}
 	return blocks <= w.blocks/2, nil
+}
+
+// nextReplay returns the number for inserting [first, end) once more: greater than any that the ledger has of those offsets.
+func nextReplay(ctx context.Context, ch *clickhouse.Client, topicID [16]byte, partition int32, first, end int64) (uint32, error) {
+	var last uint32
+	err := ch.QueryRow(ctx, "SELECT max(replay) FROM audit."+tables.TableLedger+
+		" WHERE src_topic_id = {topic:UUID} AND src_partition = {partition:UInt32} AND first_offset < {end:Int64} AND end_offset > {first:Int64}",
+		rangeParams(topicID, partition, first, end), &last)
+	if err != nil {
+		return 0, fmt.Errorf("ask the ledger for replays: %w", err)
+	}
+	return last + 1, nil
 }
 
 // storedEnd returns the offset behind the highest one at or above from that any table has; from if there is none.
@@ -237,6 +268,19 @@ func (s *offsetSet) holds(offset int64, hash uint64) bool {
 
 func (s *offsetSet) len() int64 { return int64(len(s.hashes)) }
 
+// within counts the rows under offsets of [first, end).
+func (s *offsetSet) within(first, end int64) (rows int64) {
+	if s == nil {
+		return 0
+	}
+	for offset, hashes := range s.hashes {
+		if offset >= first && offset < end {
+			rows += int64(len(hashes))
+		}
+	}
+	return rows
+}
+
 // check asks which offsets of a range ClickHouse has. Its answer counts only once no earlier insert can land any more, so it waits for that first. It
 // returns false when the lane must stop.
 func (l *lane) check(d duty) bool {
@@ -255,12 +299,11 @@ func (l *lane) tryCheck(d duty) error {
 	if left := d.safe.Sub(l.c.opt.Now()); left > 0 {
 		return fmt.Errorf("an earlier insert may still land for %s", left.Round(time.Second))
 	}
-	running, err := l.c.insertsRunning(l.ctx, l.topicID, l.key.partition)
-	if err != nil {
+	if err := l.quiet(); err != nil {
 		return err
 	}
-	if running > 0 {
-		return fmt.Errorf("%d earlier inserts still run", running)
+	if err := l.c.syncReplicas(l.ctx, l.key.topic); err != nil {
+		return err
 	}
 	stored, err := storedOffsets(l.ctx, l.c.opt.ClickHouse, tableOf(l.key.topic), l.topicID, l.key.partition, d.First, d.End)
 	if err != nil {
@@ -294,17 +337,52 @@ func checkResult(stored, quarantined *offsetSet, offsets int64) string {
 	}
 }
 
-// insertsRunning counts the inserts for a partition that ClickHouse is still at work on.
-func (c *Consumer) insertsRunning(ctx context.Context, topicID [16]byte, partition int32) (uint64, error) {
-	var n uint64
-	err := c.opt.ClickHouse.QueryRow(ctx, "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"+
-		// The embedded engine has no query ids of its own and keeps the client's there.
-		" OR (query LIKE 'INSERT%' AND position(Settings['log_comment'], {prefix:String}) > 0)",
-		clickhouse.Params{"prefix": queryPrefix(topicID, partition)}, &n)
-	if err != nil {
-		return 0, fmt.Errorf("ask for running inserts: %w", err)
+// quiet returns an error while ClickHouse is at work on inserts for the partition, of whichever owner.
+func (l *lane) quiet() error {
+	running, err := insertsRunning(l.ctx, l.c.opt.ClickHouse, l.topicID, l.key.partition)
+	if err == nil && running > 0 {
+		err = fmt.Errorf("%d earlier inserts still run", running)
 	}
-	return n, nil
+	return err
+}
+
+// insertsRunning counts the inserts for a partition that ClickHouse is still at work on. A replica that does not answer is passed over, or one that is down
+// would stop all recovery: what it may be at work on has its deadline all the same.
+func insertsRunning(ctx context.Context, ch *clickhouse.Client, topicID [16]byte, partition int32) (uint64, error) {
+	var all uint64
+	var failed error
+	answers := 0
+	_ = ch.Each(func(replica *clickhouse.Client) error {
+		var n uint64
+		err := replica.QueryRow(ctx, "SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String})"+
+			// The embedded engine has no query ids of its own and keeps the client's there.
+			" OR (query LIKE 'INSERT%' AND position(Settings['log_comment'], {prefix:String}) > 0)",
+			clickhouse.Params{"prefix": queryPrefix(topicID, partition)}, &n)
+		if err != nil {
+			failed = fmt.Errorf("ask for running inserts: %w", err)
+			return nil
+		}
+		answers++
+		all += n
+		return nil
+	})
+	if answers == 0 {
+		return 0, failed
+	}
+	return all, nil
+}
+
+// syncReplicas waits until the replica that answers questions has what the others have acknowledged of a topic's tables.
+func (c *Consumer) syncReplicas(ctx context.Context, topic string) error {
+	if !c.windows.replicated {
+		return nil
+	}
+	for _, table := range []string{tableOf(topic), tables.TableQuarantine, tables.TableLedger} {
+		if err := c.opt.ClickHouse.Exec(ctx, "SYSTEM SYNC REPLICA audit."+table+" LIGHTWEIGHT", nil); err != nil {
+			return fmt.Errorf("wait for the replicas of %s: %w", table, err)
+		}
+	}
+	return nil
 }
 
 // queryPrefix begins the query ids of all inserts for a partition.
@@ -314,11 +392,7 @@ func queryPrefix(topicID [16]byte, partition int32) string {
 
 // storedOffsets returns which offsets of [first, end) the table has.
 func storedOffsets(ctx context.Context, ch *clickhouse.Client, table string, topicID [16]byte, partition int32, first, end int64) (*offsetSet, error) {
-	rows, err := ch.Query(ctx, "SELECT src_offset, raw_hash FROM audit."+table+inRange,
-		clickhouse.Params{
-			"topic": uuidText(topicID), "partition": strconv.Itoa(int(partition)),
-			"first": strconv.FormatInt(first, 10), "end": strconv.FormatInt(end, 10),
-		})
+	rows, err := ch.Query(ctx, "SELECT src_offset, raw_hash FROM audit."+table+inRange, rangeParams(topicID, partition, first, end))
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for stored offsets: %w", table, err)
 	}
@@ -341,4 +415,12 @@ func storedOffsets(ctx context.Context, ch *clickhouse.Client, table string, top
 		return nil, fmt.Errorf("read stored offsets of %s: %w", table, err)
 	}
 	return set, nil
+}
+
+const inRange = " WHERE src_topic_id = {topic:UUID} AND src_partition = {partition:UInt32} AND src_offset >= {first:Int64} AND src_offset < {end:Int64}"
+
+func rangeParams(topicID [16]byte, partition int32, first, end int64) clickhouse.Params {
+	return clickhouse.Params{
+		"topic": uuidText(topicID), "partition": strconv.Itoa(int(partition)), "first": strconv.FormatInt(first, 10), "end": strconv.FormatInt(end, 10),
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/zeebo/xxh3"
 
@@ -17,20 +18,32 @@ import (
 	tables "github.com/audittrail/audittrail/schemas/clickhouse"
 )
 
-// repairTimeout bounds one insert of a repair.
-const repairTimeout = time.Minute
+const (
+	// repairTimeout bounds one insert of a repair.
+	repairTimeout = time.Minute
+	// maxRepairRows bounds one block of a repaired gap.
+	maxRepairRows = 250_000
+)
 
-// held returns the first offset that Kafka still has of the partition, and errNotHeld if the topic is gone or is another one by now.
-func (v *verifier) held(ctx context.Context, cl *kgo.Client, p *partitionClaims) (int64, error) {
-	m, err := kafka.FetchMetadata(ctx, cl, p.key.topic)
-	if err != nil || m.Topics[p.key.topic].ID != p.topicID {
-		return 0, errNotHeld
+// errNotHeld says that Kafka cannot tell any more.
+var errNotHeld = errors.New("kafka no longer holds the range")
+
+// held returns which offsets Kafka has of the partition: [start, end). errNotHeld if the topic is gone or is another one by now.
+func (v *verifier) held(ctx context.Context, cl *kgo.Client, p *partitionClaims) (start, end int64, err error) {
+	topic, part := p.key.topic, p.key.partition
+	m, err := kafka.FetchMetadata(ctx, cl, topic)
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition), err == nil && m.Topics[topic].ID != p.topicID:
+		return 0, 0, errNotHeld
+	case err != nil:
+		return 0, 0, err
 	}
-	starts, err := kafka.FetchStartOffsets(ctx, cl, p.key.topic)
+	starts, err := kafka.FetchStartOffsets(ctx, cl, topic)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return starts[p.key.topic][p.key.partition], nil
+	ends, err := kafka.FetchEndOffsets(ctx, cl, topic)
+	return starts[topic][part], ends[topic][part], err
 }
 
 // compareWithKafka reads the records that Kafka still has and compares each range's with the ledger's claim: whoever alters rows and ledger alike is found
@@ -41,16 +54,24 @@ func (v *verifier) compareWithKafka(ctx context.Context, p *partitionClaims) err
 		return err
 	}
 	defer cl.Close()
-	start, err := v.held(ctx, cl, p)
+	start, end, err := v.held(ctx, cl, p)
 	if errors.Is(err, errNotHeld) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	if first := p.claims[0]; v.opt.From.IsZero() && start < first.First {
+		if err := v.gap(ctx, p, start, first.First, first.Day); err != nil {
+			return err
+		}
+	}
 	for _, run := range disjoint(p.claims) {
 		for len(run) > 0 && run[0].First < start {
 			run = run[1:]
+		}
+		for len(run) > 0 && run[len(run)-1].End > end { // brokers have lost the records
+			run = run[:len(run)-1]
 		}
 		if len(run) == 0 {
 			continue
@@ -65,14 +86,22 @@ func (v *verifier) compareWithKafka(ctx context.Context, p *partitionClaims) err
 func (v *verifier) compareRun(ctx context.Context, p *partitionClaims, run []claim) error {
 	i := 0
 	var seen totals // what Kafka has of run[i]
+	var failed error
 	finish := func() {
 		c := run[i]
+		want := c.totals
+		if c.quarantined > 0 { // they are in Kafka's sum and not in the claim's
+			q, err := v.stored(ctx, tables.TableQuarantine, p, c.First, c.End)
+			if err != nil {
+				failed = err
+			}
+			want.join(q)
+		}
 		v.report.FromKafka++
-		// A claim is about rows; the records in quarantine, and rows that were refused, are in Kafka's sum and not in it.
-		if c.quarantined == 0 && seen != c.totals {
-			v.found(p.finding(FindingAltered, c, seen.rows, "kafka has other records than the ledger says"))
-		} else if seen.rows != c.rows+c.quarantined {
-			v.found(p.finding(FindingAltered, c, seen.rows, "kafka has another number of records than the ledger says"))
+		if seen != want {
+			f := p.finding(FindingAltered, c, seen.rows, "kafka has other records")
+			f.Want = want.rows
+			v.found(f)
 		}
 		seen = totals{}
 		i++
@@ -91,18 +120,23 @@ func (v *verifier) compareRun(ctx context.Context, p *partitionClaims, run []cla
 	for i < len(run) {
 		finish()
 	}
-	return nil
+	return failed
 }
 
-// repair reads a range from Kafka again and inserts the rows that are not there, under a token of its own.
+// repair reads a range from Kafka again and inserts the rows that are not there, under a token of its own. The finding says what came of it.
 func (v *verifier) repair(ctx context.Context, p *partitionClaims, r plannedRange, f *Finding) error {
+	// What is settled no consumer touches any more; what is not, one may be at work on.
+	if s, ok := v.settled[p.key]; !ok || s.topicID != p.topicID || r.End > s.offset {
+		f.Detail = fmt.Sprintf("not repaired: the group %s has not settled these offsets", v.opt.Group)
+		return nil
+	}
 	cl, err := kafka.NewClient(v.opt.Kafka, v.opt.Logger)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	start, err := v.held(ctx, cl, p)
-	if errors.Is(err, errNotHeld) || err == nil && start > r.First {
+	start, end, err := v.held(ctx, cl, p)
+	if errors.Is(err, errNotHeld) || err == nil && (start > r.First || end < r.End) {
 		f.Detail = "cannot be repaired: " + errNotHeld.Error()
 		return nil
 	}
@@ -113,13 +147,21 @@ func (v *verifier) repair(ctx context.Context, p *partitionClaims, r plannedRang
 	if err != nil {
 		return err
 	}
-	b, err := v.missing(ctx, p, r)
-	if err != nil {
+	if r.Replay, err = nextReplay(ctx, v.ch, p.topicID, p.key.partition, r.First, r.End); err != nil {
 		return err
 	}
-	r.Replay++
-	if err := insertRepaired(ctx, v.ch, b, r, m.ClusterID); err != nil {
-		return err
+	// A gap may be of any length; a range of the ledger is one block.
+	for piece := r; piece.First < r.End; piece.First = piece.End {
+		if piece.End = r.End; f.Kind == FindingGap {
+			piece.End = min(piece.First+maxRepairRows, r.End)
+		}
+		b, err := v.missing(ctx, p, piece)
+		if err != nil {
+			return err
+		}
+		if err := insertRepaired(ctx, v.ch, b, piece, m.ClusterID); err != nil {
+			return err
+		}
 	}
 	f.Repaired = true
 	return nil

@@ -72,10 +72,11 @@ type RepeatedID struct {
 
 // Report is what Verify found.
 type Report struct {
-	// Ranges, Rows and Quarantined are what the ledger says of the span.
-	Ranges      uint64 `json:"ranges"`
-	Rows        uint64 `json:"rows"`
-	Quarantined uint64 `json:"quarantined"`
+	// Ranges, Events, AlertVersions and Quarantined are what the ledger says of the span.
+	Ranges        uint64 `json:"ranges"`
+	Events        uint64 `json:"events"`
+	AlertVersions uint64 `json:"alert_versions"`
+	Quarantined   uint64 `json:"quarantined"`
 	// FromKafka counts the ranges that were compared with Kafka's records, byte by byte through their hashes.
 	FromKafka uint64       `json:"compared_with_kafka"`
 	Findings  []Finding    `json:"findings"`
@@ -96,9 +97,11 @@ func (r *Report) OK() bool {
 type VerifyOptions struct {
 	Kafka      kafka.Config
 	ClickHouse *clickhouse.Client
+	// Group is the consumer's group: what it has not settled yet is its own business. DefaultGroup when empty.
+	Group string
 	// From and To bound the ingest days, both included. Zero: unbounded.
 	From, To time.Time
-	// SkipKafka leaves out the comparison with Kafka's records.
+	// SkipKafka leaves Kafka out altogether: what a consumer is at work on is then told by its age.
 	SkipKafka bool
 	// SkipRepeated leaves out the search for repeated event ids.
 	SkipRepeated bool
@@ -110,8 +113,10 @@ type VerifyOptions struct {
 
 	// topicID, unless zero, leaves out other topics, in tests that share tables.
 	topicID [16]byte
-	// owned, unless nil, chooses the partitions, and with the empty key the rollups.
-	owned func(partitionKey) bool
+	// settled, unless nil, is what a consumer has settled of its own partitions, and chooses them.
+	settled map[partitionKey]settledOffset
+	// skipRollups leaves out the rollups, whose days tests share, and consumers.
+	skipRollups bool
 }
 
 // maxRepeated bounds how many repeated ids a report lists.
@@ -123,7 +128,14 @@ func Verify(ctx context.Context, opt VerifyOptions) (*Report, error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
-	v := &verifier{opt: opt, ch: opt.ClickHouse, report: &Report{Findings: []Finding{}, Repeated: []RepeatedID{}}}
+	setDefault(&opt.Group, DefaultGroup)
+	v := &verifier{opt: opt, ch: opt.ClickHouse, report: &Report{Findings: []Finding{}, Repeated: []RepeatedID{}}, settled: opt.settled, now: time.Now()}
+	// Before the ledger is read: its rows of ranges that are settled by then are all there.
+	if !opt.SkipKafka {
+		if err := v.readSettled(ctx); err != nil {
+			return nil, err
+		}
+	}
 	parts, err := v.claims(ctx)
 	if err != nil {
 		return nil, err
@@ -133,7 +145,7 @@ func Verify(ctx context.Context, opt VerifyOptions) (*Report, error) {
 			return nil, err
 		}
 	}
-	if v.owned(partitionKey{}) && v.opt.topicID == [16]byte{} {
+	if !opt.skipRollups {
 		if err := v.rollups(ctx); err != nil {
 			return nil, err
 		}
@@ -150,11 +162,23 @@ type verifier struct {
 	opt    VerifyOptions
 	ch     *clickhouse.Client
 	report *Report
+	// settled is how far the partitions are settled; nil when that is not known.
+	settled map[partitionKey]settledOffset
+	now     time.Time
 	// all and done count ranges, for the progress.
 	all, done int
 }
 
-func (v *verifier) owned(key partitionKey) bool { return v.opt.owned == nil || v.opt.owned(key) }
+// settledOffset is how far a partition is settled.
+type settledOffset struct {
+	topicID [16]byte
+	offset  int64
+	// days are the ingest days of ranges that are not settled.
+	days []time.Time
+}
+
+// eventDays is how long events are kept; see their table's TTL. The ledger is kept for ever.
+const eventDays = 400
 
 func (v *verifier) found(f Finding) *Finding {
 	v.report.Findings = append(v.report.Findings, f)
@@ -163,14 +187,15 @@ func (v *verifier) found(f Finding) *Finding {
 
 // days is the condition on ingest_day, and its parameters.
 func (v *verifier) days() (string, clickhouse.Params) {
-	from, to := "1970-01-01", "2149-06-06" // the bounds of ClickHouse's Date
-	if !v.opt.From.IsZero() {
-		from = v.opt.From.UTC().Format(time.DateOnly)
+	from, to := v.now.Add(-(eventDays-1)*24*time.Hour), time.Date(2149, 6, 6, 0, 0, 0, 0, time.UTC) // the end of ClickHouse's Date
+	if v.opt.From.After(from) {
+		from = v.opt.From
 	}
 	if !v.opt.To.IsZero() {
-		to = v.opt.To.UTC().Format(time.DateOnly)
+		to = v.opt.To
 	}
-	return "ingest_day >= {from:Date} AND ingest_day <= {to:Date}", clickhouse.Params{"from": from, "to": to}
+	return "ingest_day >= {from:Date} AND ingest_day <= {to:Date}",
+		clickhouse.Params{"from": from.UTC().Format(time.DateOnly), "to": to.UTC().Format(time.DateOnly)}
 }
 
 // ofTopic narrows a condition on a table that names the topic.

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/audittrail/audittrail/internal/clickhouse"
@@ -13,11 +14,17 @@ import (
 const minuteRollupDays = 90
 
 // rollupTries is how often a day is looked at before its rollup counts as wrong: events and rollups of one insert become visible one after the other.
-const rollupTries = 4
+const rollupTries = 6
 
-// rollups compares the rollups of each day with its events.
+// rollupDay names a day of a rollup.
+type rollupDay struct {
+	table string
+	day   time.Time
+}
+
+// rollups compares the rollups of each day with its events. What is wrong is so each time that it is looked at.
 func (v *verifier) rollups(ctx context.Context) error {
-	var wrong map[string]Finding
+	var wrong map[rollupDay]Finding
 	for try := range rollupTries {
 		if try > 0 {
 			select {
@@ -26,51 +33,79 @@ func (v *verifier) rollups(ctx context.Context) error {
 				return ctx.Err()
 			}
 		}
-		var err error
-		where, params := v.days()
-		if wrong, err = rollupFindings(ctx, v.ch, where, params); err != nil || len(wrong) == 0 {
+		now, err := v.wrongRollups(ctx)
+		if err != nil {
 			return err
 		}
+		if try > 0 {
+			for day := range now {
+				if _, before := wrong[day]; !before {
+					delete(now, day)
+				}
+			}
+		}
+		if wrong = now; len(wrong) == 0 {
+			return nil
+		}
 	}
-	for _, f := range wrong {
-		v.found(f)
+	for day, finding := range wrong {
+		f := v.found(finding)
+		if !v.opt.Repair {
+			continue
+		}
+		if !v.closed(day.day) {
+			f.Detail += ": it can be rebuilt when the day is over and all of it is settled"
+			continue
+		}
+		if err := v.rebuild(ctx, day); err != nil {
+			return err
+		}
+		f.Repaired = true
 	}
 	return nil
 }
 
-// rollupFindings returns the days whose rollups do not add up, by day and table.
-func rollupFindings(ctx context.Context, ch *clickhouse.Client, where string, params clickhouse.Params) (map[string]Finding, error) {
-	events, err := countByDay(ctx, ch, tables.TableEvents, "count()", where, params)
+// wrongRollups returns the days whose rollups do not add up now. Events are counted before and after the rollups: those that come in meanwhile may be in a
+// rollup or not.
+func (v *verifier) wrongRollups(ctx context.Context) (map[rollupDay]Finding, error) {
+	before, err := v.countByDay(ctx, tables.TableEvents, "count()")
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]Finding)
+	rollups := make(map[string]map[time.Time]uint64)
 	for _, table := range []string{tables.TableRollupMinute, tables.TableRollupHour} {
-		got, err := countByDay(ctx, ch, table, "toUInt64(sum(events))", where, params)
-		if err != nil {
+		if rollups[table], err = v.countByDay(ctx, table, "toUInt64(sum(events))"); err != nil {
 			return nil, err
 		}
-		for day, n := range events {
-			if table == tables.TableRollupMinute && time.Since(day) > (minuteRollupDays-1)*24*time.Hour {
+	}
+	after, err := v.countByDay(ctx, tables.TableEvents, "count()")
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[rollupDay]Finding)
+	for table, got := range rollups {
+		days := make(map[time.Time]struct{})
+		for day := range after {
+			days[day] = struct{}{}
+		}
+		for day := range got {
+			days[day] = struct{}{}
+		}
+		for day := range days {
+			if table == tables.TableRollupMinute && v.now.Sub(day) > (minuteRollupDays-1)*24*time.Hour {
 				continue // the table has let go of it
 			}
-			if got[day] != n {
-				d := day.Format(time.DateOnly)
-				out[d+table] = Finding{Kind: FindingRollup, Day: d, Want: n, Got: got[day], Detail: table}
-			}
-		}
-		for day, n := range got {
-			if _, ok := events[day]; !ok && n > 0 {
-				d := day.Format(time.DateOnly)
-				out[d+table] = Finding{Kind: FindingRollup, Day: d, Got: n, Detail: table}
+			if n := got[day]; n < before[day] || n > after[day] {
+				out[rollupDay{table, day}] = Finding{Kind: FindingRollup, Day: day.Format(time.DateOnly), Want: after[day], Got: n, Detail: table}
 			}
 		}
 	}
 	return out, nil
 }
 
-func countByDay(ctx context.Context, ch *clickhouse.Client, table, sum, where string, params clickhouse.Params) (map[time.Time]uint64, error) {
-	rows, err := ch.Query(ctx, "SELECT ingest_day, "+sum+" FROM audit."+table+" WHERE "+where+" GROUP BY ingest_day", params)
+func (v *verifier) countByDay(ctx context.Context, table, sum string) (map[time.Time]uint64, error) {
+	where, params := v.days()
+	rows, err := v.ch.Query(ctx, "SELECT ingest_day, "+sum+" FROM audit."+table+" WHERE "+where+" GROUP BY ingest_day", params)
 	if err != nil {
 		return nil, fmt.Errorf("count %s by day: %w", table, err)
 	}
@@ -85,6 +120,48 @@ func countByDay(ctx context.Context, ch *clickhouse.Client, table, sum, where st
 		out[day] = n
 	}
 	return out, rows.Err()
+}
+
+// closed reports whether no event with that ingest day can come any more: the day is over, and nobody has a range of it under way.
+func (v *verifier) closed(day time.Time) bool {
+	if v.settled == nil || !day.Before(v.now.UTC().Truncate(24*time.Hour)) {
+		return false
+	}
+	for _, s := range v.settled {
+		if slices.ContainsFunc(s.days, day.Equal) {
+			return false
+		}
+	}
+	return true
+}
+
+// rebuild makes the rollup of a day anew from its events, beside the old one, and puts it in its place at once.
+func (v *verifier) rebuild(ctx context.Context, r rollupDay) error {
+	err := v.tryRebuild(ctx, r)
+	if err != nil {
+		err = fmt.Errorf("rebuild %s of %s: %w", r.table, r.day.Format(time.DateOnly), err)
+	}
+	return err
+}
+
+func (v *verifier) tryRebuild(ctx context.Context, r rollupDay) error {
+	var query string
+	if err := v.ch.QueryRow(ctx, "SELECT as_select FROM system.tables WHERE database = 'audit' AND name = {view:String}",
+		clickhouse.Params{"view": "mv_" + r.table}, &query); err != nil {
+		return err
+	}
+	day := r.day.Format("20060102")
+	anew := fmt.Sprintf("audit.rebuild_%s_%s_%d", r.table, day, v.now.UnixNano())
+	if err := v.ch.Exec(ctx, "CREATE TABLE "+anew+" AS audit."+r.table, nil); err != nil {
+		return err
+	}
+	defer func() { _ = v.ch.Exec(context.WithoutCancel(ctx), "DROP TABLE "+anew, nil) }()
+	if err := v.ch.Exec(ctx, "INSERT INTO "+anew+" SELECT * FROM ("+query+") WHERE ingest_day = {day:Date}",
+		clickhouse.Params{"day": r.day.Format(time.DateOnly)}); err != nil {
+		return err
+	}
+	// In a table that is partitioned by a Date the partition's id is the day in eight digits.
+	return v.ch.Exec(ctx, "ALTER TABLE audit."+r.table+" REPLACE PARTITION ID '"+day+"' FROM "+anew, nil)
 }
 
 // repeatedIDs lists event ids that several records carry.

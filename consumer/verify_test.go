@@ -13,12 +13,25 @@ import (
 func (w *world) verify(opt VerifyOptions) *Report {
 	w.t.Helper()
 	opt.Kafka, opt.ClickHouse, opt.Logger = w.cfg, w.ch, testLogger(w.t)
-	opt.topicID = w.topicID() // the tests of this package share the tables
+	opt.topicID, opt.skipRollups = w.topicID(), true // the tests of this package share the tables
+	if opt.SkipKafka && opt.settled == nil {
+		opt.settled = w.settledOffsets() // as a consumer does
+	}
 	r, err := Verify(context.Background(), opt)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return r
+}
+
+// settledOffsets is what the group has settled.
+func (w *world) settledOffsets() map[partitionKey]settledOffset {
+	w.t.Helper()
+	v := &verifier{opt: VerifyOptions{Kafka: w.cfg, Group: DefaultGroup}}
+	if err := v.readSettled(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	return v.settled
 }
 
 func (w *world) exec(sql string) {
@@ -45,7 +58,7 @@ func stored(t *testing.T) *world {
 func TestVerifyFindsNothingWrong(t *testing.T) {
 	w := stored(t)
 	r := w.verify(VerifyOptions{})
-	if !r.OK() || len(r.Findings) != 0 || r.Rows != 300 || r.Quarantined != 2 || r.Ranges < 7 || r.FromKafka != r.Ranges {
+	if !r.OK() || len(r.Findings) != 0 || r.Events != 300 || r.Quarantined != 2 || r.Ranges < 7 || r.FromKafka != r.Ranges {
 		t.Errorf("the report is %+v", r)
 	}
 }

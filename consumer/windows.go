@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	tables "github.com/audittrail/audittrail/schemas/clickhouse"
@@ -15,6 +16,8 @@ type windows struct {
 	blocks uint64
 	// age is 0 when there is no limit by time.
 	age time.Duration
+	// replicated says that the tables have replicas.
+	replicated bool
 }
 
 // minBlocks is the smallest window that is worth anything: with fewer blocks, a busy minute would forget a token before its range is settled.
@@ -51,6 +54,7 @@ func (c *Consumer) readWindows(ctx context.Context) (windows, error) {
 		if t.age > 0 && (w.age == 0 || t.age < w.age) {
 			w.age = t.age
 		}
+		w.replicated = w.replicated || strings.HasPrefix(engine, "Replicated")
 	}
 	return w, nil
 }

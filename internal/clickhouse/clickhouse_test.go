@@ -11,8 +11,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -251,11 +253,14 @@ func TestInsertCarriesItsDeadlineAndToken(t *testing.T) {
 	}
 	q := got.URL.Query()
 	for key, want := range map[string]string{
-		"query": "INSERT INTO audit.events (n) FORMAT Native", "insert_deduplication_token": "tok/1", "async_insert": "0", "max_execution_time": "9",
+		"query": "INSERT INTO audit.events (n) FORMAT Native", "insert_deduplication_token": "tok/1", "async_insert": "0",
 	} {
 		if q.Get(key) != want {
 			t.Errorf("%s is %q, want %q", key, q.Get(key), want)
 		}
+	}
+	if left, err := strconv.ParseFloat(q.Get("max_execution_time"), 64); err != nil || left <= 1 || left > 10 {
+		t.Errorf("max_execution_time is %q, want what is left of 10 s", q.Get("max_execution_time"))
 	}
 	if got.ContentLength <= 0 || got.Header.Get("X-ClickHouse-User") != "u" || got.Header.Get("X-ClickHouse-Key") != "p" {
 		t.Errorf("Content-Length %d, headers %v", got.ContentLength, got.Header)
@@ -267,5 +272,27 @@ func TestOptionsAreChecked(t *testing.T) {
 		if _, err := New(Options{URLs: urls}); err == nil {
 			t.Errorf("%q was accepted", urls)
 		}
+	}
+}
+
+func TestInsertWithoutTimeLeftSendsNothing(t *testing.T) {
+	var asked atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer srv.Close()
+	c, err := New(Options{URLs: []string{srv.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	late, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
+	defer cancel()
+	if err := c.Insert(late, Insert{Table: "events"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("after the deadline the insert gave %v", err)
+	}
+	if err := c.Insert(context.Background(), Insert{Table: "events"}); err == nil {
+		t.Error("an insert without a deadline was sent")
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("%d requests were sent", n)
 	}
 }

@@ -120,6 +120,27 @@ func (c *Client) Exec(ctx context.Context, sql string, p Params) error {
 	return wrap(c.conn.Exec(withParams(ctx, p), sql))
 }
 
+// Each calls f with a client of each address alone, for questions whose answers differ between replicas. The first error ends it.
+func (c *Client) Each(f func(*Client) error) error {
+	if len(c.urls) == 1 {
+		return f(c)
+	}
+	for _, u := range c.urls {
+		opt := c.opt
+		opt.URLs, opt.MaxConns = []string{u.String()}, 1
+		one, err := New(opt)
+		if err != nil {
+			return err
+		}
+		err = f(one)
+		_ = one.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Ping reports whether a query works.
 func (c *Client) Ping(ctx context.Context) error { return wrap(c.conn.Ping(ctx)) }
 

@@ -59,10 +59,19 @@ func EncodeBlock(buf *proto.Buffer, cols proto.Input) (Block, error) {
 	return b, nil
 }
 
-// Insert posts the block and returns when ClickHouse has acknowledged it. ctx must have a deadline: it is passed on as max_execution_time, so that
-// an abandoned insert does not land later. After any error the outcome is unknown unless Classify says ClassRefused.
+// Insert posts the block and returns when ClickHouse has acknowledged it. ctx must have a deadline: what is left of it is passed on as max_execution_time,
+// so that an abandoned insert does not land later, and with nothing left nothing is sent. After any error the outcome is unknown unless Classify says
+// ClassRefused.
 func (c *Client) Insert(ctx context.Context, in Insert) error {
-	u, n := c.insertURL(ctx, in)
+	d, ok := ctx.Deadline()
+	if !ok {
+		return fmt.Errorf("clickhouse: insert into %s: the context has no deadline", in.Table)
+	}
+	left := time.Until(d)
+	if left < time.Millisecond { // 0 would be no limit at all
+		return fmt.Errorf("clickhouse: insert into %s: %w", in.Table, context.DeadlineExceeded)
+	}
+	u, n := c.insertURL(in, left)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, bytes.NewReader(in.Block.Body))
 	if err != nil {
 		return fmt.Errorf("clickhouse: insert into %s: %w", in.Table, err)
@@ -107,7 +116,7 @@ func checkSummary(res *http.Response, in Insert) error {
 	return nil
 }
 
-func (c *Client) insertURL(ctx context.Context, in Insert) (string, uint32) {
+func (c *Client) insertURL(in Insert, left time.Duration) (string, uint32) {
 	n := c.at.Load()
 	u := *c.urls[int(n)%len(c.urls)]
 	q := url.Values{}
@@ -123,10 +132,7 @@ func (c *Client) insertURL(ctx context.Context, in Insert) (string, uint32) {
 	if in.Token != "" {
 		q.Set("insert_deduplication_token", in.Token)
 	}
-	if d, ok := ctx.Deadline(); ok {
-		// Whole seconds, rounded down: the server must have given up when we have.
-		q.Set("max_execution_time", strconv.Itoa(max(1, int(time.Until(d)/time.Second))))
-	}
+	q.Set("max_execution_time", strconv.FormatFloat(left.Truncate(time.Millisecond).Seconds(), 'f', 3, 64))
 	for k, v := range in.Settings {
 		q.Set(k, v)
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -105,6 +108,59 @@ func FetchStartOffsets(ctx context.Context, cl *kgo.Client, names ...string) (ma
 // FetchEndOffsets returns the high watermark, by topic and partition.
 func FetchEndOffsets(ctx context.Context, cl *kgo.Client, names ...string) (map[string]map[int32]int64, error) {
 	return fetchOffsets(ctx, "end", kadm.NewClient(cl).ListEndOffsets, names)
+}
+
+// FetchStableOffsets returns the last stable offset, where the first open transaction begins or else the high watermark, by topic and partition.
+func FetchStableOffsets(ctx context.Context, cl *kgo.Client, names ...string) (map[string]map[int32]int64, error) {
+	return fetchOffsets(ctx, "stable", kadm.NewClient(cl).ListCommittedOffsets, names)
+}
+
+// FetchRetention returns the topics' retention.ms; 0 where records are not deleted by time.
+func FetchRetention(ctx context.Context, cl *kgo.Client, names ...string) (map[string]time.Duration, error) {
+	configs, err := kadm.NewClient(cl).DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: describe topics: %w", err)
+	}
+	out := make(map[string]time.Duration)
+	for _, c := range configs {
+		if c.Err != nil {
+			return nil, fmt.Errorf("kafka: describe topic %s: %w", c.Name, c.Err)
+		}
+		for _, kv := range c.Configs {
+			if ms, err := strconv.ParseInt(kv.MaybeValue(), 10, 64); kv.Key == "retention.ms" && err == nil && ms > 0 {
+				out[c.Name] = time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
+			}
+		}
+	}
+	return out, nil
+}
+
+// Committed is what a group has committed of one partition.
+type Committed struct {
+	Offset   int64
+	Metadata string
+}
+
+// FetchCommitted returns what the group has committed, by topic and partition; nothing for partitions that it never committed.
+func FetchCommitted(ctx context.Context, cl *kgo.Client, group string) (map[string]map[int32]Committed, error) {
+	res, err := kadm.NewClient(cl).FetchOffsets(ctx, group)
+	if err == nil {
+		err = res.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kafka: fetch the committed offsets of group %s: %w", group, err)
+	}
+	out := make(map[string]map[int32]Committed)
+	res.Each(func(o kadm.OffsetResponse) {
+		if o.At < 0 {
+			return
+		}
+		if out[o.Topic] == nil {
+			out[o.Topic] = make(map[int32]Committed)
+		}
+		out[o.Topic][o.Partition] = Committed{o.At, o.Metadata}
+	})
+	return out, nil
 }
 
 func fetchOffsets(ctx context.Context, which string, list func(context.Context, ...string) (kadm.ListedOffsets, error), names []string) (map[string]map[int32]int64, error) {

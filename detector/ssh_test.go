@@ -35,7 +35,7 @@ func resolveAfter(d time.Duration) []rule.Rule {
 // importLog publishes the real log.
 func (w *world) importLog() {
 	w.t.Helper()
-	p, err := producer.New(producer.Options{Kafka: w.cfg})
+	p, err := producer.New(producer.Options{Brokers: w.cfg.Brokers, Topic: w.cfg.Topic(kafka.TopicEvents)})
 	if err != nil {
 		w.t.Fatal(err)
 	}

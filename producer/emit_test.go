@@ -16,8 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/audittrail/audittrail/internal/kafka"
-	"github.com/audittrail/audittrail/producer/producertest"
+	"github.com/audittrail/audittrail/producer/internal/producertest"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
 
@@ -34,7 +33,7 @@ func TestEmitFillsWhatIsMissing(t *testing.T) {
 	_, c := cluster(t)
 	ids := 0
 	p := start(t, Options{
-		Kafka: c, Tenant: "acme", Now: func() time.Time { return noon },
+		Brokers: c, Tenant: "acme", Now: func() time.Time { return noon },
 		NewID: func() string { ids++; return fmt.Sprintf("id-%d", ids) },
 	})
 	bare := login("alice")
@@ -60,7 +59,7 @@ func TestEmitFillsWhatIsMissing(t *testing.T) {
 	for _, e := range []audit.Event{bare, full, foreign, dora} {
 		want[e.ID] = e
 	}
-	published := producertest.Read(t, c)
+	published := producertest.Read(t, c, DefaultTopic)
 	got := map[string]audit.Event{}
 	for _, r := range published {
 		got[r.Event.ID] = r.Event
@@ -78,8 +77,8 @@ func TestEmitFillsWhatIsMissing(t *testing.T) {
 
 func TestEmitDefaults(t *testing.T) {
 	_, c := cluster(t)
-	p := start(t, Options{Kafka: c, Service: audit.Service{Name: "shop"}})
-	q := start(t, Options{Kafka: c, Service: audit.Service{Name: "shop"}})
+	p := start(t, Options{Brokers: c, Service: audit.Service{Name: "shop"}})
+	q := start(t, Options{Brokers: c, Service: audit.Service{Name: "shop"}})
 	if p.opts.Service.Instance == q.opts.Service.Instance || p.opts.Service.Instance == "" {
 		t.Errorf("two producers number their events as instance %q", p.opts.Service.Instance)
 	}
@@ -89,7 +88,7 @@ func TestEmitDefaults(t *testing.T) {
 	if err := p.Emit(within(t)); err != nil {
 		t.Errorf("no events: %v", err)
 	}
-	all := producertest.Read(t, c)
+	all := producertest.Read(t, c, DefaultTopic)
 	if len(all) != 2 {
 		t.Fatalf("%d records", len(all))
 	}
@@ -107,7 +106,7 @@ func TestEmitDefaults(t *testing.T) {
 func TestEmitSendsNothingIfOneIsInvalid(t *testing.T) {
 	_, c := cluster(t)
 	reg := prometheus.NewRegistry()
-	p := start(t, Options{Kafka: c, Registerer: reg})
+	p := start(t, Options{Brokers: c, Registerer: reg})
 	bad := login("bob")
 	bad.Action = ""
 	err := p.Emit(within(t), login("alice"), bad, login("carol"))
@@ -119,14 +118,14 @@ func TestEmitSendsNothingIfOneIsInvalid(t *testing.T) {
 	if !strings.Contains(err.Error(), "event 1") || !strings.Contains(err.Error(), "action") {
 		t.Errorf("the error does not say where: %v", err)
 	}
-	if n := len(producertest.Read(t, c)); n != 0 {
+	if n := len(producertest.Read(t, c, DefaultTopic)); n != 0 {
 		t.Errorf("%d records were sent", n)
 	}
 	// Nothing was lost, so there is no gap.
 	if err := p.Emit(within(t), login("dora")); err != nil {
 		t.Fatal(err)
 	}
-	if e := producertest.Read(t, c)[0].Event; e.Sequence != 1 {
+	if e := producertest.Read(t, c, DefaultTopic)[0].Event; e.Sequence != 1 {
 		t.Errorf("the first event has the number %d", e.Sequence)
 	}
 	check(t, reg, map[string]float64{"emitted_total": 1, "acknowledged_total": 1, "rejected_total": 1})
@@ -188,7 +187,7 @@ func TestEmitExactlyOnce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			kc, c := cluster(t)
 			reg := prometheus.NewRegistry()
-			opts := Options{Kafka: c, Registerer: reg, Linger: -1}
+			opts := Options{Brokers: c, Registerer: reg, Linger: -1}
 			happened := tt.inject(kc, &opts)
 			p := start(t, opts)
 			const goroutines, each = 3, 8
@@ -210,7 +209,7 @@ func TestEmitExactlyOnce(t *testing.T) {
 			if !happened() {
 				t.Fatal("the fault did not happen")
 			}
-			all := producertest.Read(t, c)
+			all := producertest.Read(t, c, DefaultTopic)
 			ids := producertest.IDs(all)
 			if len(all) != 2*goroutines*each || len(ids) != len(all) {
 				t.Errorf("%d records of %d events, want each of %d once", len(all), len(ids), 2*goroutines*each)
@@ -247,7 +246,7 @@ func refuse(req kmsg.Request, err *kerr.Error) kmsg.Response {
 func TestEmitCancelled(t *testing.T) {
 	kc, c := cluster(t)
 	reg := prometheus.NewRegistry()
-	p := start(t, Options{Kafka: c, Registerer: reg, Linger: -1})
+	p := start(t, Options{Brokers: c, Registerer: reg, Linger: -1})
 	if err := p.Emit(within(t), login("alice")); err != nil {
 		t.Fatal(err)
 	}
@@ -267,25 +266,37 @@ func TestEmitCancelled(t *testing.T) {
 	}()
 	err := p.Emit(ctx, login("bob"), login("bob"))
 	var e *EmitError
-	if !errors.As(err, &e) || !errors.Is(err, context.Canceled) || len(e.Acknowledged) != 0 || !reflect.DeepEqual(e.Unknown, []int{0, 1}) {
-		t.Errorf("got %v, want two unknown events", err)
+	if !errors.As(err, &e) || !errors.Is(err, context.Canceled) || fates(e) != "0 sent, 1 sent" {
+		t.Errorf("got %v, want two events whose fate is not known", err)
 	}
 	// Unknown was the truth: they arrive later.
 	close(answer)
 	if err := p.Flush(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(producertest.Read(t, c)); n != 3 {
+	if n := len(producertest.Read(t, c, DefaultTopic)); n != 3 {
 		t.Errorf("%d records, want 3", n)
 	}
 	check(t, reg, map[string]float64{"emitted_total": 3, "acknowledged_total": 3})
 }
 
-// TestEmitPartly: of three events, one partition's is refused for good, and the buffer has no room for the last.
+// fates says of which events the error tells what.
+func fates(e *EmitError) string {
+	var all []string
+	for _, f := range e.Failed {
+		fate := "unsent"
+		if f.Sent {
+			fate = "sent"
+		}
+		all = append(all, fmt.Sprint(f.Index, " ", fate))
+	}
+	return strings.Join(all, ", ")
+}
+
+// TestEmitPartly: of four events, one partition's is refused for good, and the buffer has no room for the last.
 func TestEmitPartly(t *testing.T) {
-	kc, c := cluster(t, kfake.SeedTopics(1, "x."+kafka.TopicEvents))
-	c.TopicPrefix = "x."
-	p := start(t, Options{Kafka: c, MaxBufferedEvents: 1, Linger: -1})
+	kc, c := cluster(t, kfake.SeedTopics(1, "one.partition"))
+	p := start(t, Options{Brokers: c, Topic: "one.partition", MaxBufferedEvents: 1, Linger: -1})
 	ctx, cancel := context.WithCancel(within(t))
 	n := 0
 	kc.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -299,21 +310,29 @@ func TestEmitPartly(t *testing.T) {
 		}
 		return nil, nil, false
 	})
-	err := p.Emit(ctx, login("a"), login("b"), login("c"), login("d"))
+	err := p.Emit(ctx, named("a"), named("b"), login("c"), named("d"))
 	var e *EmitError
-	if !errors.As(err, &e) || !errors.Is(err, kerr.TopicAuthorizationFailed) || !reflect.DeepEqual(e.Acknowledged, []int{0}) || !reflect.DeepEqual(e.Unknown, []int{1, 2}) {
-		t.Errorf("got %v (%+v), want event 0 acknowledged, 1 and 2 unknown, 3 not sent", err, e)
+	if !errors.As(err, &e) || fates(e) != "1 sent, 2 sent, 3 unsent" || !errors.Is(err, kerr.TopicAuthorizationFailed) || !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want event 0 acknowledged, 1 and 2 sent, 3 not", err)
+	}
+	if !errors.Is(e.Failed[0].Err, kerr.TopicAuthorizationFailed) || !errors.Is(e.Failed[2].Err, context.Canceled) || len(e.Failed[1].ID) != 36 {
+		t.Errorf("the events failed with %+v", e.Failed)
+	}
+	for _, part := range []string{"3 of 4 events", `event 1 (id "b", may be in the trail): TOPIC_AUTHORIZATION_FAILED`, `event 3 (id "d", not sent)`} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error does not say %s: %v", part, err)
+		}
 	}
 }
 
 func TestEmitWhileKafkaIsAway(t *testing.T) {
-	p := start(t, Options{Kafka: kafka.Config{Brokers: []string{"127.0.0.1:1"}}})
+	p := start(t, Options{Brokers: []string{"127.0.0.1:1"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	err := p.Emit(ctx, login("alice"))
 	var e *EmitError
-	if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || len(e.Unknown) != 1 {
-		t.Errorf("got %v, want one unknown event", err)
+	if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || fates(e) != "0 sent" || !strings.Contains(err.Error(), "no answer from Kafka") {
+		t.Errorf("got %v, want one event without an answer", err)
 	}
 	if err := p.Check(ctx); err == nil {
 		t.Error("Check found a broker")
@@ -322,11 +341,10 @@ func TestEmitWhileKafkaIsAway(t *testing.T) {
 
 func TestCheckNamesTheMissingTopic(t *testing.T) {
 	_, c := cluster(t)
-	if err := start(t, Options{Kafka: c}).Check(within(t)); err != nil {
+	if err := start(t, Options{Brokers: c}).Check(within(t)); err != nil {
 		t.Error(err)
 	}
-	c.TopicPrefix = "other."
-	if err := start(t, Options{Kafka: c}).Check(within(t)); err == nil || !strings.Contains(err.Error(), "other.audit.events") {
+	if err := start(t, Options{Brokers: c, Topic: "other.audit.events"}).Check(within(t)); err == nil || !strings.Contains(err.Error(), "other.audit.events") {
 		t.Errorf("got %v, want an error that names the topic", err)
 	}
 }

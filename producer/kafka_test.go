@@ -12,19 +12,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
 
 // cluster starts a broker that has the topic of events.
-func cluster(t testing.TB, opts ...kfake.Opt) (*kfake.Cluster, kafka.Config) {
+func cluster(t testing.TB, opts ...kfake.Opt) (*kfake.Cluster, []string) {
 	t.Helper()
-	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(3, kafka.TopicEvents)}, opts...)...)
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(3, DefaultTopic)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return c, kafka.Config{Brokers: c.ListenAddrs()}
+	return c, c.ListenAddrs()
 }
 
 // start returns a producer of a service named test.

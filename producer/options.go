@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,12 +11,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
 
 // Defaults and lower bounds of Options.
 const (
+	// DefaultTopic is where the consumer and the detector look for events.
+	DefaultTopic = "audit.events"
+
 	DefaultMaxBufferedEvents = 100_000
 	DefaultMaxBufferedBytes  = 64 << 20
 	DefaultLinger            = 5 * time.Millisecond
@@ -23,20 +26,32 @@ const (
 	MinBufferedBytes = 1 << 20
 )
 
-// Options configures a Producer. Only Kafka.Brokers has no default.
+// Options configures a Producer. Brokers is required, and Service.Name unless every event names its service; all else has defaults.
 type Options struct {
-	// Kafka says how to reach the cluster, and the prefix of the topic names.
-	Kafka kafka.Config
+	// Brokers are the host:port addresses of some brokers; the client finds the others through them.
+	Brokers []string
+	// Topic takes the events; DefaultTopic when empty.
+	Topic string
+	// ClientID appears in the brokers' logs and quotas; "audittrail" when empty.
+	ClientID string
+	// TLS encrypts the connections; nil means plain TCP. LoadTLS makes one from files.
+	TLS *tls.Config
+	// SASL logs in; nil means without.
+	SASL *SASL
+	// Compression of batches; LZ4 when empty.
+	Compression Compression
+
 	// Service is put into events that name no service. An empty Instance becomes one that no other Producer has, and with it events get sequence numbers.
 	Service audit.Service
 	// Tenant is put into events that name none; audit.DefaultTenant when empty.
 	Tenant string
 
 	// MaxBufferedEvents and MaxBufferedBytes bound what waits for Kafka's acknowledgement, of Emit, Log and Stream together; bytes are those of the
-	// encoded events. The process needs about three times as much memory.
+	// encoded events. The process needs about three times as much memory. DefaultMaxBufferedEvents and DefaultMaxBufferedBytes when 0.
 	MaxBufferedEvents int
 	MaxBufferedBytes  int64
-	// LogWait is how long Log may block its caller while the buffer is full; 0 means not at all.
+	// LogWait is how long Log blocks its caller while the buffer is full, before it gives the event up, tells OnLost and returns ErrFull. 0 means not
+	// at all: the application goes first. (Emit waits for room as long as its context allows.)
 	LogWait time.Duration
 	// Linger is how long an event waits for company before it is sent: it bounds how many requests a busy producer makes. A negative value sends at
 	// once. DefaultLinger when 0.
@@ -67,7 +82,15 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Linger == 0 {
 		o.Linger = DefaultLinger
 	}
+	if o.Topic == "" {
+		o.Topic = DefaultTopic
+	}
+	if o.Compression == "" {
+		o.Compression = LZ4
+	}
 	switch {
+	case !validTopic(o.Topic):
+		return o, fmt.Errorf("producer: %.60q is no name of a topic: up to %d letters, digits, dots, _ and -", o.Topic, maxTopic)
 	case o.MaxBufferedEvents < 1:
 		return o, fmt.Errorf("producer: a buffer of %d events holds none", o.MaxBufferedEvents)
 	case o.MaxBufferedBytes < MinBufferedBytes:

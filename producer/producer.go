@@ -1,6 +1,9 @@
 // Package producer publishes audit events to Kafka: Emit waits until they are safe, Log does not wait but never loses one silently, and Stream carries
 // the many events of an import or a load test. Each event is in the log once, also when brokers fail in between.
 //
+// An application makes one Producer with New, asks Check whether Kafka takes its events, and calls Close before it ends. Events are those of package
+// schemas/audit; an invalid one is refused with the field and the reason, and is never sent.
+//
 // It does not store events on disk while Kafka is away, and it does not know where events come from: see the packages below it for importers.
 package producer
 
@@ -8,6 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -45,25 +51,31 @@ func New(opts Options) (*Producer, error) {
 	if err != nil {
 		return nil, err
 	}
+	connection, err := opts.connection()
+	if err != nil {
+		return nil, err
+	}
+	if opts.SASL != nil && opts.SASL.Mechanism == Plain && opts.TLS == nil {
+		opts.Logger.Warn("the Kafka password is sent unencrypted: SASL PLAIN without TLS")
+	}
 	m, err := newMetrics(opts.Registerer)
 	if err != nil {
 		return nil, err
 	}
 	// All in-sync replicas, idempotence and retries without an end are the client's defaults; an unknown topic is retried likewise, because a broker
 	// that restarts may not know it for a while. Check tells of one that is really missing.
-	client, err := kafka.NewClient(opts.Kafka, opts.Logger, append([]kgo.Opt{
+	client, err := kafka.NewClient(kafka.Config{Brokers: opts.Brokers, ClientID: opts.ClientID}, opts.Logger, slices.Concat([]kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.UnknownTopicRetries(-1),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerLinger(max(opts.Linger, 0)),
 		kgo.MaxBufferedRecords(2 * opts.MaxBufferedEvents),
-	}, opts.clientOptions...)...)
+	}, connection, opts.clientOptions)...)
 	if err != nil {
 		return nil, err
 	}
 	p := &Producer{
 		opts:    opts,
-		topic:   opts.Kafka.Topic(kafka.TopicEvents),
+		topic:   opts.Topic,
 		client:  client,
 		metrics: m,
 		events:  semaphore.NewWeighted(int64(opts.MaxBufferedEvents)),
@@ -74,12 +86,17 @@ func New(opts Options) (*Producer, error) {
 	return p, nil
 }
 
-// Check reports whether the cluster can be reached and has the topic of events, before somebody waits for an acknowledgement that cannot come.
+// Check reports whether the cluster can be reached, lets the Producer in and has the topic, before somebody waits for an acknowledgement that cannot
+// come. Call it at start.
 func (p *Producer) Check(ctx context.Context) error {
-	if _, err := kafka.FetchMetadata(ctx, p.client, p.topic); err != nil {
-		return fmt.Errorf("producer: %w", err)
+	_, err := kafka.FetchMetadata(ctx, p.client, p.topic)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF) && p.opts.SASL != nil:
+		err = fmt.Errorf("%w (the broker closed the connection: is the login right?)", err)
 	}
-	return nil
+	return fmt.Errorf("producer: check %s: %w", strings.Join(p.opts.Brokers, ","), err)
 }
 
 // Flush waits until everything that was taken so far is acknowledged or given up. Events that failed were reported by then; the error only says that
@@ -106,13 +123,16 @@ func (p *Producer) Close(ctx context.Context) error {
 // InvalidError says which of the given events cannot be published; none of them was sent. It unwraps to the *audit.Reject that names the field.
 type InvalidError struct {
 	// Index is the event's place among the arguments.
-	Index  int
+	Index int
+	// ID is the event's id.
+	ID     string
 	Reject error
 }
 
 func (e *InvalidError) Error() string {
-	return fmt.Sprintf("producer: event %d: %v", e.Index, e.Reject)
+	return fmt.Sprintf("producer: event %d (id %q) is not valid, nothing was sent: %v", e.Index, e.ID, e.Reject)
 }
+
 func (e *InvalidError) Unwrap() error { return e.Reject }
 
 // complete fills what the event leaves out, except for its sequence number, and checks it.
@@ -131,7 +151,7 @@ func (p *Producer) complete(e *audit.Event, index int) error {
 	}
 	if err := e.Validate(); err != nil {
 		p.metrics.rejected.Inc()
-		return &InvalidError{Index: index, Reject: err}
+		return &InvalidError{Index: index, ID: e.ID, Reject: err}
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/audittrail/audittrail/internal/kafka"
-	"github.com/audittrail/audittrail/producer/producertest"
+	"github.com/audittrail/audittrail/producer/internal/producertest"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
 
@@ -46,13 +46,21 @@ func check(t testing.TB, reg *prometheus.Registry, want map[string]float64) {
 }
 
 func TestOptions(t *testing.T) {
-	c := kafka.Config{Brokers: []string{"127.0.0.1:9092"}}
+	if DefaultTopic != kafka.TopicEvents {
+		t.Errorf("events go to %s, the services read %s", DefaultTopic, kafka.TopicEvents)
+	}
+	c := []string{"127.0.0.1:9092"}
 	for name, o := range map[string]Options{
 		"no broker":         {},
-		"no events":         {Kafka: c, MaxBufferedEvents: -1},
-		"too few bytes":     {Kafka: c, MaxBufferedBytes: 1000},
-		"negative wait":     {Kafka: c, LogWait: -1},
-		"two minute linger": {Kafka: c, Linger: 2 * time.Minute},
+		"no port":           {Brokers: []string{"kafka"}},
+		"a strange topic":   {Brokers: c, Topic: "audit events"},
+		"compression":       {Brokers: c, Compression: "rar"},
+		"no username":       {Brokers: c, SASL: &SASL{Mechanism: Plain, Password: "x"}},
+		"no mechanism":      {Brokers: c, SASL: &SASL{Username: "a", Password: "x"}},
+		"no events":         {Brokers: c, MaxBufferedEvents: -1},
+		"too few bytes":     {Brokers: c, MaxBufferedBytes: 1000},
+		"negative wait":     {Brokers: c, LogWait: -1},
+		"two minute linger": {Brokers: c, Linger: 2 * time.Minute},
 	} {
 		if p, err := New(o); err == nil {
 			t.Errorf("%s: no error", name)
@@ -60,8 +68,8 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	reg := prometheus.NewRegistry()
-	start(t, Options{Kafka: c, Registerer: reg})
-	if _, err := New(Options{Kafka: c, Registerer: reg}); err == nil {
+	start(t, Options{Brokers: c, Registerer: reg})
+	if _, err := New(Options{Brokers: c, Registerer: reg}); err == nil {
 		t.Error("two producers share their metrics")
 	}
 	check(t, reg, nil)
@@ -101,7 +109,7 @@ func TestLog(t *testing.T) {
 	_, c := cluster(t)
 	reg := prometheus.NewRegistry()
 	var l lost
-	p := start(t, Options{Kafka: c, Registerer: reg, OnLost: l.add})
+	p := start(t, Options{Brokers: c, Registerer: reg, OnLost: l.add})
 	for _, id := range []string{"1", "2", "3"} {
 		if err := p.Log(named(id)); err != nil {
 			t.Fatal(err)
@@ -114,7 +122,7 @@ func TestLog(t *testing.T) {
 	if err := p.Flush(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	if ids := producertest.IDs(producertest.Read(t, c)); len(ids) != 3 {
+	if ids := producertest.IDs(producertest.Read(t, c, DefaultTopic)); len(ids) != 3 {
 		t.Errorf("after the flush: %v", ids)
 	}
 	if len(l.all) != 0 {
@@ -134,7 +142,7 @@ func TestLogOverflow(t *testing.T) {
 	})
 	reg := prometheus.NewRegistry()
 	var l lost
-	p := start(t, Options{Kafka: c, Registerer: reg, OnLost: l.add, MaxBufferedEvents: 2, Linger: -1})
+	p := start(t, Options{Brokers: c, Registerer: reg, OnLost: l.add, MaxBufferedEvents: 2, Linger: -1})
 	for _, tt := range []struct {
 		id  string
 		err error
@@ -157,7 +165,7 @@ func TestLogOverflow(t *testing.T) {
 		t.Fatal(err)
 	}
 	sequences := map[string]uint64{}
-	for _, r := range producertest.Read(t, c) {
+	for _, r := range producertest.Read(t, c, DefaultTopic) {
 		sequences[r.Event.ID] = r.Event.Sequence
 	}
 	if len(sequences) != 3 || sequences["1"] != 1 || sequences["2"] != 2 || sequences["5"] != 5 {
@@ -173,7 +181,7 @@ func TestLogWaitsForRoom(t *testing.T) {
 		kc.SleepControl(func() { <-hold })
 		return nil, nil, false
 	})
-	p := start(t, Options{Kafka: c, MaxBufferedEvents: 1, LogWait: 10 * time.Second, Linger: -1})
+	p := start(t, Options{Brokers: c, MaxBufferedEvents: 1, LogWait: 10 * time.Second, Linger: -1})
 	if err := p.Log(named("1")); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +192,7 @@ func TestLogWaitsForRoom(t *testing.T) {
 		t.Errorf("room came, but: %v", err)
 	}
 
-	away := start(t, Options{Kafka: kafka.Config{Brokers: []string{"127.0.0.1:1"}}, MaxBufferedEvents: 1, LogWait: 20 * time.Millisecond})
+	away := start(t, Options{Brokers: []string{"127.0.0.1:1"}, MaxBufferedEvents: 1, LogWait: 20 * time.Millisecond})
 	if err := away.Log(named("1")); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +208,7 @@ func TestLogWaitsForRoom(t *testing.T) {
 // TestBufferIsBoundedInBytes: memory does not grow with the size of events.
 func TestBufferIsBoundedInBytes(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	p := start(t, Options{Kafka: kafka.Config{Brokers: []string{"127.0.0.1:1"}}, Registerer: reg, MaxBufferedBytes: MinBufferedBytes})
+	p := start(t, Options{Brokers: []string{"127.0.0.1:1"}, Registerer: reg, MaxBufferedBytes: MinBufferedBytes})
 	big := login("alice")
 	big.Message = strings.Repeat("x", 200<<10)
 	taken := 0
@@ -221,7 +229,7 @@ func TestLogReportsWhatKafkaRefuses(t *testing.T) {
 	kc.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
 	reg := prometheus.NewRegistry()
 	var l lost
-	p := start(t, Options{Kafka: c, Registerer: reg, OnLost: l.add})
+	p := start(t, Options{Brokers: c, Registerer: reg, OnLost: l.add})
 	if err := p.Log(named("1")); err != nil {
 		t.Fatal(err)
 	}
@@ -237,14 +245,14 @@ func TestLogReportsWhatKafkaRefuses(t *testing.T) {
 func TestCloseFlushes(t *testing.T) {
 	_, c := cluster(t)
 	// Long enough that only Close can have sent the event.
-	p := start(t, Options{Kafka: c, Linger: time.Minute})
+	p := start(t, Options{Brokers: c, Linger: time.Minute})
 	if err := p.Log(named("1")); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Close(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(producertest.Read(t, c)); n != 1 {
+	if n := len(producertest.Read(t, c, DefaultTopic)); n != 1 {
 		t.Errorf("%d records after Close, want 1", n)
 	}
 	if err := p.Close(within(t)); err != nil {
@@ -261,7 +269,7 @@ func TestCloseFlushes(t *testing.T) {
 func TestCloseGivesUp(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	var l lost
-	p := start(t, Options{Kafka: kafka.Config{Brokers: []string{"127.0.0.1:1"}}, Registerer: reg, OnLost: l.add})
+	p := start(t, Options{Brokers: []string{"127.0.0.1:1"}, Registerer: reg, OnLost: l.add})
 	for _, id := range []string{"1", "2"} {
 		if err := p.Log(named(id)); err != nil {
 			t.Fatal(err)

@@ -64,7 +64,7 @@ func (p *Producer) Stream(opts StreamOptions) *Stream {
 func (s *Stream) Send(ctx context.Context, e *audit.Event) error {
 	if err := e.Validate(); err != nil {
 		s.p.metrics.rejected.Inc()
-		return &InvalidError{Reject: err}
+		return &InvalidError{ID: e.ID, Reject: err}
 	}
 	return s.send(ctx, kafka.EventRecord(s.p.topic, e))
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/audittrail/audittrail/internal/kafka"
-	"github.com/audittrail/audittrail/producer/producertest"
+	"github.com/audittrail/audittrail/producer/internal/producertest"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
 
@@ -27,7 +26,7 @@ func TestStream(t *testing.T) {
 	_, c := cluster(t)
 	reg := prometheus.NewRegistry()
 	// A buffer much smaller than the stream: Send has to wait for answers.
-	p := start(t, Options{Kafka: c, Registerer: reg, MaxBufferedEvents: 50})
+	p := start(t, Options{Brokers: c, Registerer: reg, MaxBufferedEvents: 50})
 	var steps []Progress
 	s := p.Stream(StreamOptions{TotalEvents: 1001, TotalBytes: 5000, Progress: func(p Progress) { steps = append(steps, p) }})
 	e := complete("")
@@ -54,7 +53,7 @@ func TestStream(t *testing.T) {
 		t.Errorf("progress %v does not end with %v", steps, last)
 	}
 	broken := 0
-	all := producertest.Read(t, c)
+	all := producertest.Read(t, c, DefaultTopic)
 	for _, r := range all {
 		if r.Reject != nil {
 			broken++
@@ -71,7 +70,7 @@ func TestStream(t *testing.T) {
 func TestStreamEndsAtTheFirstFailure(t *testing.T) {
 	kc, c := cluster(t)
 	kc.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
-	p := start(t, Options{Kafka: c, Linger: -1})
+	p := start(t, Options{Brokers: c, Linger: -1})
 	s := p.Stream(StreamOptions{})
 	eventually(t, "a Send fails", func() bool {
 		return errors.Is(s.Send(within(t), complete("x")), kerr.TopicAuthorizationFailed)
@@ -83,7 +82,7 @@ func TestStreamEndsAtTheFirstFailure(t *testing.T) {
 
 // TestStreamInterrupted: the context ends while Kafka is away. Nobody waits for ever, and the error says what is open.
 func TestStreamInterrupted(t *testing.T) {
-	p := start(t, Options{Kafka: kafka.Config{Brokers: []string{"127.0.0.1:1"}}, MaxBufferedEvents: 2})
+	p := start(t, Options{Brokers: []string{"127.0.0.1:1"}, MaxBufferedEvents: 2})
 	p.settle = 0
 	ctx, cancel := context.WithCancel(within(t))
 	s := p.Stream(StreamOptions{})
@@ -105,7 +104,7 @@ func TestStreamInterrupted(t *testing.T) {
 
 func TestStreamRefusesWhatCanNeverFit(t *testing.T) {
 	_, c := cluster(t)
-	s := start(t, Options{Kafka: c, MaxBufferedBytes: MinBufferedBytes}).Stream(StreamOptions{})
+	s := start(t, Options{Brokers: c, MaxBufferedBytes: MinBufferedBytes}).Stream(StreamOptions{})
 	if err := s.SendRaw(within(t), make([]byte, MinBufferedBytes+1)); err == nil || !strings.Contains(err.Error(), "larger than the buffer") {
 		t.Errorf("got %v", err)
 	}
@@ -116,7 +115,7 @@ func TestStreamRefusesWhatCanNeverFit(t *testing.T) {
 
 func TestStreamOfAClosedProducer(t *testing.T) {
 	_, c := cluster(t)
-	p := start(t, Options{Kafka: c})
+	p := start(t, Options{Brokers: c})
 	s := p.Stream(StreamOptions{})
 	if err := p.Close(within(t)); err != nil {
 		t.Fatal(err)

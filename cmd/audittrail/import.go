@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/producer"
 	"github.com/audittrail/audittrail/producer/ndjson"
 	"github.com/audittrail/audittrail/producer/sshd"
@@ -91,7 +92,7 @@ func publish(e *env, t target, what string, fn func(context.Context, *producer.P
 	if err != nil {
 		return err
 	}
-	p, err := producer.New(producer.Options{Kafka: cfg, Logger: e.log})
+	p, err := producer.New(producer.Options{Brokers: cfg.Brokers, Topic: cfg.Topic(kafka.TopicEvents), ClientID: cfg.ClientID, Logger: e.log})
 	if err != nil {
 		return err
 	}

@@ -9,26 +9,25 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/producer"
 	"github.com/audittrail/audittrail/producer/generate"
-	"github.com/audittrail/audittrail/producer/producertest"
+	"github.com/audittrail/audittrail/producer/internal/producertest"
 )
 
-func start(t testing.TB) (*producer.Producer, kafka.Config) {
+func start(t testing.TB) (*producer.Producer, []string) {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, kafka.TopicEvents))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, producer.DefaultTopic))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	config := kafka.Config{Brokers: c.ListenAddrs()}
-	p, err := producer.New(producer.Options{Kafka: config})
+	brokers := c.ListenAddrs()
+	p, err := producer.New(producer.Options{Brokers: brokers})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close(context.Background()) })
-	return p, config
+	return p, brokers
 }
 
 func generator(t testing.TB, opts generate.Options) *generate.Generator {
@@ -41,7 +40,7 @@ func generator(t testing.TB, opts generate.Options) *generate.Generator {
 }
 
 func TestCountAndSpan(t *testing.T) {
-	p, config := start(t)
+	p, brokers := start(t)
 	var last producer.Progress
 	g := generator(t, generate.Options{
 		Producer: p, Seed: 5, Count: 2000, Span: 24 * time.Hour, Now: func() time.Time { return noon },
@@ -54,7 +53,7 @@ func TestCountAndSpan(t *testing.T) {
 	if want := (producer.Progress{Sent: 2000, Acknowledged: 2000, TotalEvents: 2000}); last != want {
 		t.Errorf("progress ends with %+v", last)
 	}
-	all := producertest.Read(t, config)
+	all := producertest.Read(t, brokers, producer.DefaultTopic)
 	hours := map[int]int{}
 	for _, r := range all {
 		if age := noon.Sub(r.Event.Time); age <= 0 || age > 24*time.Hour {
@@ -68,14 +67,14 @@ func TestCountAndSpan(t *testing.T) {
 }
 
 func TestSameSeedSameEvents(t *testing.T) {
-	p, config := start(t)
+	p, brokers := start(t)
 	for range 2 {
 		g := generator(t, generate.Options{Producer: p, Seed: 5, Count: 300, Now: func() time.Time { return noon }})
 		if _, err := g.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if ids := producertest.IDs(producertest.Read(t, config)); len(ids) != 300 {
+	if ids := producertest.IDs(producertest.Read(t, brokers, producer.DefaultTopic)); len(ids) != 300 {
 		t.Errorf("%d ids in two runs of 300 events", len(ids))
 	}
 }
@@ -132,7 +131,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	other, err := producer.New(producer.Options{Kafka: kafka.Config{Brokers: []string{"127.0.0.1:1"}}})
+	other, err := producer.New(producer.Options{Brokers: []string{"127.0.0.1:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

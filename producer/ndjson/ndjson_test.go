@@ -13,29 +13,28 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/producer"
+	"github.com/audittrail/audittrail/producer/internal/producertest"
 	"github.com/audittrail/audittrail/producer/ndjson"
-	"github.com/audittrail/audittrail/producer/producertest"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-func start(t testing.TB) (*producer.Producer, kafka.Config) {
+func start(t testing.TB) (*producer.Producer, []string) {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, kafka.TopicEvents))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, producer.DefaultTopic))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	config := kafka.Config{Brokers: c.ListenAddrs()}
-	p, err := producer.New(producer.Options{Kafka: config})
+	brokers := c.ListenAddrs()
+	p, err := producer.New(producer.Options{Brokers: brokers})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close(context.Background()) })
-	return p, config
+	return p, brokers
 }
 
 func run(t testing.TB, opts ndjson.Options) ndjson.Result {
@@ -53,7 +52,7 @@ func run(t testing.TB, opts ndjson.Options) ndjson.Result {
 }
 
 func TestEveryFormIsRead(t *testing.T) {
-	p, config := start(t)
+	p, brokers := start(t)
 	const bare = `{"id":"e1","time":"2026-11-24T09:15:27.123456Z","tenant":"globex","action":"record.update","category":"data","outcome":"success",` +
 		`"severity":"info","actor":{"type":"user","id":"u-1"},"changes":[{"field":"amount","old":1,"new":[2,null]}],` +
 		`"service":{"name":"billing","instance":"b-1"},"sequence":9,"message":"a \"quoted\" sentence"}`
@@ -76,7 +75,7 @@ func TestEveryFormIsRead(t *testing.T) {
 	if n := int64(len(log)); last != (producer.Progress{Sent: 4, Acknowledged: 4, Bytes: n, TotalBytes: n}) {
 		t.Errorf("progress ends with %+v", last)
 	}
-	all := producertest.Read(t, config)
+	all := producertest.Read(t, brokers, producer.DefaultTopic)
 	if got := string(all[0].Record.Value); got != bare {
 		t.Errorf("a complete event was changed:\n got %s\nwant %s", got, bare)
 	}
@@ -102,7 +101,7 @@ func TestEveryFormIsRead(t *testing.T) {
 
 // TestIDsOfASecondImport: events that bring no id get the same one every time, and different content gives different ones.
 func TestIDsOfASecondImport(t *testing.T) {
-	p, config := start(t)
+	p, brokers := start(t)
 	path := filepath.Join(t.TempDir(), "a.ndjson")
 	content := strings.Repeat(`{"action":"record.read"}`+"\n", 3)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -112,7 +111,7 @@ func TestIDsOfASecondImport(t *testing.T) {
 	run(t, ndjson.Options{Producer: p, Path: "-", Stdin: strings.NewReader(content)})
 	run(t, ndjson.Options{Producer: p, Path: "-", Stdin: strings.NewReader(content + "\n")})
 	counts := map[int]int{}
-	for _, n := range producertest.IDs(producertest.Read(t, config)) {
+	for _, n := range producertest.IDs(producertest.Read(t, brokers, producer.DefaultTopic)) {
 		counts[n]++
 	}
 	if !reflect.DeepEqual(counts, map[int]int{2: 3, 1: 3}) {
@@ -137,7 +136,7 @@ func TestBrokenLines(t *testing.T) {
 	want := []string{"2 bad_json", "3 not_object", "4 missing action", "5 invalid action", "6 too_large", "7 too_large", "8 bad_json"}
 	for _, raw := range []bool{false, true} {
 		t.Run(fmt.Sprint("raw ", raw), func(t *testing.T) {
-			p, config := start(t)
+			p, brokers := start(t)
 			var told []string
 			res := run(t, ndjson.Options{
 				Producer: p, Path: "-", Stdin: strings.NewReader(log), Raw: raw,
@@ -163,7 +162,7 @@ func TestBrokenLines(t *testing.T) {
 				t.Errorf("got %+v, want %+v", res, wantRes)
 			}
 			got := map[string]bool{}
-			for _, r := range producertest.Read(t, config) {
+			for _, r := range producertest.Read(t, brokers, producer.DefaultTopic) {
 				if r.Reject != nil {
 					got[string(r.Record.Value)] = true
 				}

@@ -8,14 +8,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/producer"
 	"github.com/audittrail/audittrail/producer/sshd"
 )
 
 // Import the log of an SSH server that was written in 2017 in Lisbon.
 func Example() {
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, kafka.TopicEvents))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, producer.DefaultTopic))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -23,7 +22,7 @@ func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
-	p, err := producer.New(producer.Options{Kafka: kafka.Config{Brokers: broker.ListenAddrs()}})
+	p, err := producer.New(producer.Options{Brokers: broker.ListenAddrs()})
 	if err != nil {
 		log.Fatal(err)
 	}

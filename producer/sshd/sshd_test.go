@@ -15,10 +15,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/producer"
+	"github.com/audittrail/audittrail/producer/internal/producertest"
 	"github.com/audittrail/audittrail/producer/lines"
-	"github.com/audittrail/audittrail/producer/producertest"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
 
@@ -26,20 +25,20 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 const realLog = "testdata/auth.log"
 
-func start(t testing.TB) (*producer.Producer, kafka.Config) {
+func start(t testing.TB) (*producer.Producer, []string) {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, kafka.TopicEvents))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, producer.DefaultTopic))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	config := kafka.Config{Brokers: c.ListenAddrs()}
-	p, err := producer.New(producer.Options{Kafka: config})
+	brokers := c.ListenAddrs()
+	p, err := producer.New(producer.Options{Brokers: brokers})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close(context.Background()) })
-	return p, config
+	return p, brokers
 }
 
 func run(t testing.TB, opts Options) Result {
@@ -57,7 +56,7 @@ func run(t testing.TB, opts Options) Result {
 
 // TestRealLog imports the real log twice, once from standard input, and checks what arrives.
 func TestRealLog(t *testing.T) {
-	p, config := start(t)
+	p, brokers := start(t)
 	var steps []producer.Progress
 	want := Result{
 		Lines: map[Kind]uint64{KindFailed: 717, KindAccepted: 226, KindClosed: 225, KindNoEvent: 2927, KindNotSSHD: 3026},
@@ -72,7 +71,7 @@ func TestRealLog(t *testing.T) {
 	if last := steps[len(steps)-1]; last != (producer.Progress{Sent: 1493, Acknowledged: 1493, Bytes: size, TotalBytes: size}) {
 		t.Errorf("progress ends with %+v", last)
 	}
-	first := producertest.Read(t, config)
+	first := producertest.Read(t, brokers, producer.DefaultTopic)
 	checkEvents(t, first)
 
 	f, err := os.Open(realLog)
@@ -84,7 +83,7 @@ func TestRealLog(t *testing.T) {
 	if res := run(t, opts); !reflect.DeepEqual(res, want) {
 		t.Errorf("second import: got %+v", res)
 	}
-	ids := producertest.IDs(producertest.Read(t, config))
+	ids := producertest.IDs(producertest.Read(t, brokers, producer.DefaultTopic))
 	if len(ids) != 1493 {
 		t.Errorf("%d different ids after two imports, want 1493", len(ids))
 	}
@@ -148,7 +147,7 @@ func TestRealLogIsUnchanged(t *testing.T) {
 
 // TestGolden pins the first events of the real log byte by byte, ids included.
 func TestGolden(t *testing.T) {
-	p, config := start(t)
+	p, brokers := start(t)
 	log, err := os.ReadFile(realLog)
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +159,7 @@ func TestGolden(t *testing.T) {
 	}
 	run(t, Options{Producer: p, Path: head, Year: 2017})
 	byID := map[string]string{}
-	for _, r := range producertest.Read(t, config) {
+	for _, r := range producertest.Read(t, brokers, producer.DefaultTopic) {
 		byID[r.Event.ID] = string(r.Record.Value)
 	}
 	golden := filepath.Join("testdata", "first_events.ndjson")
@@ -188,7 +187,7 @@ func TestGolden(t *testing.T) {
 }
 
 func TestWhatIsNotUnderstood(t *testing.T) {
-	p, config := start(t)
+	p, brokers := start(t)
 	long := "Mar 27 13:00:03 h sshd[1]: Failed password for invalid user " + strings.Repeat("x", maxLine) + " from 203.0.113.9 port 22 ssh2"
 	log := strings.Join([]string{
 		"no syslog at all",
@@ -206,7 +205,7 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 	if !reflect.DeepEqual(res, want) || !reflect.DeepEqual(told, []uint64{3, 4}) {
 		t.Errorf("got %+v and lines %v", res, told)
 	}
-	if e := producertest.Read(t, config)[0].Event; e.Actor.Name != "\uFFFD" {
+	if e := producertest.Read(t, brokers, producer.DefaultTopic)[0].Event; e.Actor.Name != "\uFFFD" {
 		t.Errorf("the name is %q", e.Actor.Name)
 	}
 	total := uint64(0)
@@ -236,7 +235,7 @@ func TestErrors(t *testing.T) {
 	if _, err := i.Run(t.Context()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
-	away, err := producer.New(producer.Options{Kafka: kafka.Config{Brokers: []string{"127.0.0.1:1"}}})
+	away, err := producer.New(producer.Options{Brokers: []string{"127.0.0.1:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,12 +21,12 @@ type Published struct {
 	Record *kgo.Record
 }
 
-// Read returns all records that are in the topic of events now, partition by partition.
-func Read(t testing.TB, c kafka.Config) []Published {
+// Read returns all records that are in the topic now, partition by partition.
+func Read(t testing.TB, brokers []string, topic string) []Published {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	topic := c.Topic(kafka.TopicEvents)
+	c := kafka.Config{Brokers: brokers}
 	cl, err := kafka.NewClient(c, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -1,8 +1,11 @@
-// Package lines reads the input of an import: a file that is hashed first and then read line by line, in constant memory whatever its size. The hash is
-// what the ids of imported events are derived from, so that a second import of the same bytes is recognisable. What a line means is not known here.
+// Package lines reads the input of an import: a file, as it is or compressed by gzip, that is hashed first and then read line by line, in constant
+// memory whatever its size. The hash is what the ids of imported events are derived from, so that a second import of the same bytes is recognisable. What a line means is not known here.
 package lines
 
 import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -16,7 +19,7 @@ import (
 const Stdin = "-"
 
 // File is an input that stays the same between its two readings: a file on disk up to the size that it had when it was opened, or a spooled copy of
-// what cannot be read twice. It is used from one goroutine.
+// what cannot be read twice or is compressed. It is used from one goroutine.
 type File struct {
 	file  *os.File
 	spool string
@@ -25,8 +28,8 @@ type File struct {
 	hash  [sha256.Size]byte
 }
 
-// Open hashes the file at path. The path Stdin means the given reader; it, and what is no regular file (a pipe), is first copied to a temporary file,
-// which Close removes.
+// Open hashes the file at path. The path Stdin means the given reader; it, what is no regular file (a pipe), and what gzip has packed, is first copied
+// or unpacked to a temporary file, which Close removes. A log and its packed copy have the same lines, hash and ids.
 func Open(ctx context.Context, path string, stdin io.Reader) (*File, error) {
 	if path == Stdin {
 		if stdin == nil {
@@ -50,6 +53,10 @@ func Open(ctx context.Context, path string, stdin io.Reader) (*File, error) {
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open input: %w", err)
+	}
+	if isGzip(io.NewSectionReader(f, 0, info.Size())) {
+		defer f.Close()
+		return spool(ctx, f, filepath.Base(path))
 	}
 	// A log that grows meanwhile is read up to here both times.
 	in := &File{file: f, name: filepath.Base(path), size: info.Size()}
@@ -78,14 +85,30 @@ func (f *File) Close() error {
 	return err
 }
 
+// isGzip looks for the two bytes that packed data begins with; no text does.
+func isGzip(r io.Reader) bool {
+	var magic [2]byte
+	_, err := io.ReadFull(r, magic[:])
+	return err == nil && magic == [2]byte{0x1f, 0x8b}
+}
+
 func spool(ctx context.Context, from io.Reader, name string) (*File, error) {
+	buffered := bufio.NewReader(from)
+	from = buffered
+	if start, _ := buffered.Peek(2); isGzip(bytes.NewReader(start)) {
+		unpacked, err := gzip.NewReader(buffered)
+		if err != nil {
+			return nil, fmt.Errorf("unpack %s: %w", name, err)
+		}
+		from = unpacked
+	}
 	f, err := os.CreateTemp("", "audittrail-import-*")
 	if err != nil {
 		return nil, fmt.Errorf("spool %s: %w", name, err)
 	}
 	in := &File{file: f, spool: f.Name(), name: name}
 	if in.size, err = in.digest(ctx, f, from); err != nil {
-		return nil, errors.Join(fmt.Errorf("spool %s: %w", name, err), in.Close())
+		return nil, errors.Join(fmt.Errorf("copy %s to %s: %w", name, in.spool, err), in.Close())
 	}
 	return in, nil
 }

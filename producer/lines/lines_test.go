@@ -1,6 +1,7 @@
 package lines_test
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -89,6 +90,37 @@ func TestAll(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestGzip: a packed log has the lines, the hash and so the ids of the log itself, from a file or a pipe.
+func TestGzip(t *testing.T) {
+	const content = "one\ntwo\n"
+	var packed strings.Builder
+	// A log that was packed in two parts, as "gzip >> FILE" does.
+	for _, part := range []string{content[:5], content[5:]} {
+		w := gzip.NewWriter(&packed)
+		if _, err := w.Write([]byte(part)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{write(t, packed.String()), lines.Stdin} {
+		f := open(t, path, packed.String())
+		all := collect(t, f, 100)
+		if f.Hash() != sha256.Sum256([]byte(content)) || f.Size() != int64(len(content)) || len(all) != 2 || all[1].text != "two" {
+			t.Errorf("size %d, lines %v", f.Size(), all)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, broken := range []string{packed.String()[:packed.Len()-3], packed.String()[:5]} {
+		if _, err := lines.Open(t.Context(), write(t, broken), nil); err == nil || !strings.Contains(err.Error(), "in.log") {
+			t.Errorf("a packed file that was cut: %v", err)
+		}
 	}
 }
 

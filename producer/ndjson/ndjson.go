@@ -28,7 +28,8 @@ type Options struct {
 	// Tenant and Service are put into events that name none; audit.DefaultTenant and a service named "import" when empty.
 	Tenant  string
 	Service audit.Service
-	// Raw publishes the bytes of broken lines as they are, so that they end in the quarantine table with the reason, instead of only here.
+	// Raw publishes the bytes of broken lines as they are, instead of only telling of them here. The consumer keeps what it can read (it is more
+	// lenient, about the form of an action for example) and puts the rest into the quarantine table with the reason.
 	Raw bool
 
 	// Progress and OnBroken are optional.
@@ -44,7 +45,7 @@ type Broken struct {
 	Reject *audit.Reject
 	// Text is the line, cut to MaxLineBytes; it is valid during the call only.
 	Text []byte
-	// Published says that the bytes go to quarantine.
+	// Published says that the bytes were published as they are.
 	Published bool
 }
 
@@ -53,8 +54,22 @@ type Result struct {
 	Lines, Events, Broken, Blank uint64
 	// Raw is how many of the broken lines were published as they are.
 	Raw uint64
+	// Undated is how many events had no readable time and got that of the import; the metadata key audit.MetaTime marks them.
+	Undated uint64
+	// Repaired is how many events lack an outcome or have values that could not be used; the metadata key audit.MetaWarn lists these fields.
+	Repaired uint64
 	// Acknowledged is how many events and raw lines all in-sync replicas have.
 	Acknowledged uint64
+}
+
+func (r *Result) count(e *audit.Event, undated bool) {
+	r.Events++
+	if undated {
+		r.Undated++
+	}
+	if _, told := e.Metadata.Get(audit.MetaWarn); told {
+		r.Repaired++
+	}
 }
 
 // Import is one import of one file.
@@ -62,6 +77,8 @@ type Import struct {
 	opts    Options
 	decoder *audit.Decoder
 	event   audit.Event
+	// undated says that the event has the time of the import.
+	undated bool
 }
 
 // New returns an import that has not begun.
@@ -134,7 +151,7 @@ func (i *Import) line(ctx context.Context, file *lines.File, line lines.Line, st
 	err := i.read(file, line)
 	if err == nil {
 		if err = stream.Send(ctx, &i.event); err == nil {
-			res.Events++
+			res.count(&i.event, i.undated)
 			return nil
 		}
 	}
@@ -166,11 +183,14 @@ func (i *Import) read(file *lines.File, line lines.Line) error {
 	if e.ID == "" {
 		e.ID = file.EventID(line.Number, 1)
 	}
-	if e.Time.IsZero() {
+	if i.undated = e.Time.IsZero(); i.undated {
 		e.Time = i.opts.Now()
 		if _, told := e.Metadata.Get(audit.MetaTime); !told {
-			e.Metadata = append(e.Metadata, audit.MetadataEntry{Key: audit.MetaTime, Value: "missing"})
+			e.Metadata = append(e.Metadata, audit.MetadataEntry{Key: audit.MetaTime, Value: missing})
 		}
+	}
+	if !i.decoder.SaidOutcome() {
+		warnOutcome(e)
 	}
 	if e.Tenant == "" {
 		e.Tenant = i.opts.Tenant
@@ -183,4 +203,23 @@ func (i *Import) read(file *lines.File, line lines.Line) error {
 		}
 	}
 	return nil
+}
+
+// missing is what the decoder, too, writes for a field that is not there.
+const missing = "missing"
+
+// warnOutcome marks an event without an outcome as the decoder does: it is about to get the outcome unknown, which would look as if it had been meant.
+func warnOutcome(e *audit.Event) {
+	const field = "outcome"
+	if _, told := e.Metadata.Get(audit.MetaWarn + "." + field); told {
+		return
+	}
+	e.Metadata = append(e.Metadata, audit.MetadataEntry{Key: audit.MetaWarn + "." + field, Value: missing})
+	for i := range e.Metadata {
+		if m := &e.Metadata[i]; m.Key == audit.MetaWarn {
+			m.Value += "," + field
+			return
+		}
+	}
+	e.Metadata = append(e.Metadata, audit.MetadataEntry{Key: audit.MetaWarn, Value: field})
 }

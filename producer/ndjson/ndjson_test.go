@@ -69,7 +69,7 @@ func TestEveryFormIsRead(t *testing.T) {
 		Producer: p, Path: "-", Stdin: strings.NewReader(log), Tenant: "acme", Service: audit.Service{Name: "legacy", Version: "3"},
 		Progress: func(p producer.Progress) { last = p },
 	})
-	if want := (ndjson.Result{Lines: 5, Events: 4, Blank: 1, Acknowledged: 4}); res != want {
+	if want := (ndjson.Result{Lines: 5, Events: 4, Blank: 1, Undated: 2, Repaired: 2, Acknowledged: 4}); res != want {
 		t.Errorf("got %+v, want %+v", res, want)
 	}
 	if n := int64(len(log)); last != (producer.Progress{Sent: 4, Acknowledged: 4, Bytes: n, TotalBytes: n}) {
@@ -96,6 +96,57 @@ func TestEveryFormIsRead(t *testing.T) {
 	export := all[3].Event
 	if v, _ := export.Metadata.Get(audit.MetaTime); v != "yesterday" || !export.Time.Equal(noon) || export.Service != (audit.Service{Name: "legacy", Instance: "x-1"}) {
 		t.Errorf("unreadable time: %+v", export)
+	}
+}
+
+// TestTimes: what has another form than RFC 3339, or lies outside the years 1900 to 2299, is never guessed at. The event gets the time of the import
+// and keeps the text. A far future that is readable stays.
+func TestTimes(t *testing.T) {
+	for text, want := range map[string]string{
+		`"2100-01-01T00:00:00Z"`: "2100-01-01T00:00:00Z",
+		`"2299-12-31T23:59:59Z"`: "2299-12-31T23:59:59Z",
+		`"2300-01-01T00:00:00Z"`: "",
+		`1764064800`:             "", // seconds
+		`1764064800000`:          "", // milliseconds
+		`"1764064800000"`:        "",
+		`"2026-11-24T12:00:00"`:  "", // which zone?
+	} {
+		p, brokers := start(t)
+		res := run(t, ndjson.Options{Producer: p, Path: "-", Stdin: strings.NewReader(`{"action":"a.b","outcome":"success","time":` + text + `}`)})
+		e := producertest.Read(t, brokers, producer.DefaultTopic)[0].Event
+		kept, _ := e.Metadata.Get(audit.MetaTime)
+		if want == "" {
+			if !e.Time.Equal(noon) || kept != strings.Trim(text, `"`) || res.Undated != 1 {
+				t.Errorf("%s: time %s, text %q, %+v", text, e.Time, kept, res)
+			}
+		} else if e.Time.Format(time.RFC3339) != want || kept != "" || res.Undated != 0 {
+			t.Errorf("%s: time %s, text %q, %+v", text, e.Time, kept, res)
+		}
+	}
+}
+
+// TestWhatIsRepairedIsMarked: an action that nobody knows is as good as another; an outcome that is missing or unknown is marked, not made up.
+func TestWhatIsRepairedIsMarked(t *testing.T) {
+	for _, tt := range []struct {
+		line, action, outcome, warned, text string
+	}{
+		{`{"action":"coffee.brew","outcome":"success"}`, "coffee.brew", "success", "", ""},
+		{`{"action":"EXPORT","outcome":"success"}`, "data.export", "success", "", ""},
+		{`{"action":"FAILED_LOGIN"}`, "auth.login", "failure", "", ""},
+		{`{"action":"LOGIN"}`, "auth.login", "unknown", "outcome", "missing"},
+		{`{"action":"a.b","outcome":"unknown"}`, "a.b", "unknown", "", ""},
+		{`{"action":"a.b","outcome":"won"}`, "a.b", "unknown", "outcome", "won"},
+		{`{"action":"a.b","severity":"odd"}`, "a.b", "unknown", "severity,outcome", "missing"},
+		{`{"action":"a.b","metadata":{"audittrail.warn":"outcome","audittrail.warn.outcome":"won"}}`, "a.b", "unknown", "outcome", "won"},
+	} {
+		p, brokers := start(t)
+		res := run(t, ndjson.Options{Producer: p, Path: "-", Stdin: strings.NewReader(tt.line)})
+		e := producertest.Read(t, brokers, producer.DefaultTopic)[0].Event
+		warned, _ := e.Metadata.Get(audit.MetaWarn)
+		text, _ := e.Metadata.Get(audit.MetaWarn + ".outcome")
+		if e.Action != tt.action || e.Outcome.String() != tt.outcome || warned != tt.warned || text != tt.text || (res.Repaired == 1) != (warned != "") {
+			t.Errorf("%s: %s %s, warned of %q (%q), %+v", tt.line, e.Action, e.Outcome, warned, text, res)
+		}
 	}
 }
 
@@ -150,7 +201,7 @@ func TestBrokenLines(t *testing.T) {
 			if !reflect.DeepEqual(told, want) {
 				t.Errorf("told %q, want %q", told, want)
 			}
-			wantRes := ndjson.Result{Lines: 9, Events: 2, Broken: 7, Acknowledged: 2}
+			wantRes := ndjson.Result{Lines: 9, Events: 2, Broken: 7, Undated: 2, Repaired: 2, Acknowledged: 2}
 			quarantined := map[string]bool{}
 			if raw {
 				wantRes.Raw, wantRes.Acknowledged = 6, 8

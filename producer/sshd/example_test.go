@@ -46,5 +46,7 @@ func Example() {
 	// closed 225
 	// no_event 2927
 	// not_understood 0
+	// unreadable 0
 	// not_sshd 3026
+	// not_syslog 0
 }

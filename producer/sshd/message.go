@@ -19,15 +19,19 @@ const (
 	KindClosed Kind = "closed"
 	// KindNoEvent is a line of sshd that only accompanies those above, or is about no login.
 	KindNoEvent Kind = "no_event"
-	// KindNotUnderstood is a line of sshd that this package does not know, or cannot read.
+	// KindNotUnderstood is a line of sshd with a message that this package does not know.
 	KindNotUnderstood Kind = "not_understood"
-	// KindNotSSHD is a line of another program, or none of syslog's.
+	// KindUnreadable is a line of sshd that is damaged: what it tells is not in the trail.
+	KindUnreadable Kind = "unreadable"
+	// KindNotSSHD is a line of another program.
 	KindNotSSHD Kind = "not_sshd"
+	// KindNotSyslog is a line that does not begin as syslog's do.
+	KindNotSyslog Kind = "not_syslog"
 )
 
 // Kinds returns all kinds, in the order in which a summary should show them.
 func Kinds() []Kind {
-	return []Kind{KindFailed, KindAccepted, KindClosed, KindNoEvent, KindNotUnderstood, KindNotSSHD}
+	return []Kind{KindFailed, KindAccepted, KindClosed, KindNoEvent, KindNotUnderstood, KindUnreadable, KindNotSSHD, KindNotSyslog}
 }
 
 // maxRepeat bounds the events of one line, so that a forged count cannot flood the trail.

@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -18,27 +19,44 @@ type parser struct {
 	calendar calendar
 	sessions *sessions
 	event    audit.Event
+	// cut says that the line goes on.
+	cut bool
+	// trouble says why the last line is KindNotUnderstood or KindUnreadable.
+	trouble string
 }
 
 // parse reads a line and gives emit its events, one after the other, in an Event that is reused. An error of emit ends it.
 func (p *parser) parse(number uint64, line string, emit func(*audit.Event) error) (Kind, error) {
 	h, ok := cutHeader(line)
 	if !ok {
-		return KindNotSSHD, nil
+		return KindNotSyslog, nil
 	}
 	// Lines of other programs move the calendar, too: the new year may come with one of them.
 	at, ok := p.calendar.at(h.stamp)
-	if !h.fromSSHD() {
+	switch {
+	case !h.fromSSHD() && !ok:
+		return KindNotSyslog, nil
+	case !h.fromSSHD():
 		return KindNotSSHD, nil
+	case p.cut:
+		// Its end decides whose address it names.
+		p.trouble = fmt.Sprintf("longer than %d bytes", maxLine)
+		return KindUnreadable, nil
 	}
 	text, repeat, whole := cutRepeat(h.text)
-	if !ok || !whole {
-		return KindNotUnderstood, nil
-	}
 	m := parseMessage(text)
-	switch m.kind {
-	case KindNoEvent, KindNotUnderstood:
+	switch {
+	case m.kind == KindNoEvent:
 		return m.kind, nil
+	case !whole:
+		p.trouble = "it does not say what is repeated, or how often"
+		return KindUnreadable, nil
+	case m.kind == KindNotUnderstood:
+		p.trouble = "no known message of sshd"
+		return m.kind, nil
+	case !ok:
+		p.trouble = fmt.Sprintf("%q is no time, or not one of the year %d", h.stamp, p.calendar.year)
+		return KindUnreadable, nil
 	}
 	kind := KindNoEvent
 	for part := range repeat {

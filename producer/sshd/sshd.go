@@ -18,6 +18,9 @@ import (
 // maxLine bounds a line, in bytes. Syslog's own limit is 8 KiB as a rule.
 const maxLine = 32 << 10
 
+// minYear is the first year: syslog is not older.
+const minYear = 1980
+
 // Options says what to import.
 type Options struct {
 	// Producer takes the events; required.
@@ -33,11 +36,21 @@ type Options struct {
 	// Tenant of the events; audit.DefaultTenant when empty.
 	Tenant string
 
-	// Progress and NotUnderstood are optional: NotUnderstood is called with each line of KindNotUnderstood, whose text it must not keep.
-	Progress      func(producer.Progress)
-	NotUnderstood func(line uint64, text []byte)
+	// Progress and OnUnclear are optional.
+	Progress  func(producer.Progress)
+	OnUnclear func(Unclear)
 	// Now is the clock; the system's when nil.
 	Now func() time.Time
+}
+
+// Unclear is a line of sshd that may tell of something that is not in the trail.
+type Unclear struct {
+	Line uint64
+	// Kind is KindNotUnderstood or KindUnreadable, and Detail says why.
+	Kind   Kind
+	Detail string
+	// Text is the line, cut to 32 KiB; it is valid during the call only.
+	Text []byte
 }
 
 // Result says what an import found and published.
@@ -48,6 +61,25 @@ type Result struct {
 	Failures, Logins, Logouts uint64
 	// Acknowledged is how many of them all in-sync replicas have.
 	Acknowledged uint64
+	// First and Last are the earliest and the latest time of the events; zero without events.
+	First, Last time.Time
+}
+
+func (r *Result) count(e *audit.Event) {
+	switch {
+	case e.Action == "auth.logout":
+		r.Logouts++
+	case e.Outcome == audit.OutcomeSuccess:
+		r.Logins++
+	default:
+		r.Failures++
+	}
+	if r.First.IsZero() || e.Time.Before(r.First) {
+		r.First = e.Time
+	}
+	if e.Time.After(r.Last) {
+		r.Last = e.Time
+	}
 }
 
 // Import is one import of one file.
@@ -55,30 +87,31 @@ type Import struct{ opts Options }
 
 // New returns an import that has not begun.
 func New(opts Options) (*Import, error) {
+	if opts.Location == nil {
+		opts.Location = time.UTC
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	thisYear := opts.Now().In(opts.Location).Year()
 	switch {
 	case opts.Producer == nil:
 		return nil, errors.New("sshd: no producer given")
 	case opts.Path == "":
 		return nil, errors.New("sshd: no file given")
-	case opts.Year != 0 && (opts.Year < 1900 || opts.Year > 2298):
-		return nil, fmt.Errorf("sshd: the year %d is not between 1900 and 2298", opts.Year)
-	}
-	if opts.Location == nil {
-		opts.Location = time.UTC
+	case opts.Year != 0 && (opts.Year < minYear || opts.Year > thisYear):
+		return nil, fmt.Errorf("sshd: the year %d is not between %d and %d, this year", opts.Year, minYear, thisYear)
 	}
 	if opts.Tenant == "" {
 		opts.Tenant = audit.DefaultTenant
 	}
-	if opts.NotUnderstood == nil {
-		opts.NotUnderstood = func(uint64, []byte) {}
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
+	if opts.OnUnclear == nil {
+		opts.OnUnclear = func(Unclear) {}
 	}
 	return &Import{opts: opts}, nil
 }
 
-// Run publishes the file's events and waits until they are acknowledged. After an error the result says how far it came; a second run publishes the
+// Run publishes the file's events and waits until they are acknowledged. A file without any line of syslog is an error. After an error the result says how far it came; a second run publishes the
 // same events under the same ids.
 func (i *Import) Run(ctx context.Context) (Result, error) {
 	res := Result{Lines: make(map[Kind]uint64)}
@@ -94,6 +127,9 @@ func (i *Import) Run(ctx context.Context) (Result, error) {
 	err = i.publish(ctx, file, &res, func(e *audit.Event) error { return stream.Send(ctx, e) }, stream.Read)
 	err = errors.Join(err, stream.Close(ctx))
 	res.Acknowledged = stream.Progress().Acknowledged
+	if foreign := res.Lines[KindNotSyslog]; err == nil && foreign > 0 && len(res.Lines) == 1 {
+		err = fmt.Errorf("sshd: none of the %d lines of %s begins as those of syslog do: it should be auth.log, secure, or what journalctl prints", foreign, file.Name())
+	}
 	return res, err
 }
 
@@ -103,18 +139,11 @@ func (i *Import) publish(ctx context.Context, file *lines.File, res *Result, sen
 		calendar: calendar{year: i.opts.Year, loc: i.opts.Location, now: i.opts.Now()},
 		sessions: newSessions(),
 	}
-	count := func(e *audit.Event) error {
+	publish := func(e *audit.Event) error {
 		if err := send(e); err != nil {
 			return err
 		}
-		switch {
-		case e.Action == "auth.logout":
-			res.Logouts++
-		case e.Outcome == audit.OutcomeSuccess:
-			res.Logins++
-		default:
-			res.Failures++
-		}
+		res.count(e)
 		return nil
 	}
 	for line, err := range file.All(maxLine) {
@@ -124,15 +153,16 @@ func (i *Import) publish(ctx context.Context, file *lines.File, res *Result, sen
 		if err != nil {
 			return err
 		}
-		kind, err := p.parse(line.Number, strings.ToValidUTF8(string(line.Text), "\uFFFD"), count)
+		p.cut = line.TooLong
+		kind, err := p.parse(line.Number, strings.ToValidUTF8(string(line.Text), "\uFFFD"), publish)
 		if invalid := (*producer.InvalidError)(nil); errors.As(err, &invalid) {
-			kind = KindNotUnderstood
+			kind, p.trouble = KindUnreadable, invalid.Reject.Error()
 		} else if err != nil {
 			return err
 		}
 		res.Lines[kind]++
-		if kind == KindNotUnderstood {
-			i.opts.NotUnderstood(line.Number, line.Text)
+		if kind == KindNotUnderstood || kind == KindUnreadable {
+			i.opts.OnUnclear(Unclear{Line: line.Number, Kind: kind, Detail: p.trouble, Text: line.Text})
 		}
 		read(line.End)
 	}

@@ -1,17 +1,20 @@
 package sshd
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
@@ -62,6 +65,7 @@ func TestRealLog(t *testing.T) {
 		Lines: map[Kind]uint64{KindFailed: 717, KindAccepted: 226, KindClosed: 225, KindNoEvent: 2927, KindNotSSHD: 3026},
 		// 1,042 refused logins: 632 lines for one each, and 85 that say how often they were repeated.
 		Failures: 1042, Logins: 226, Logouts: 225, Acknowledged: 1493,
+		First: time.Date(2017, 3, 27, 13, 8, 9, 0, time.UTC), Last: time.Date(2017, 4, 20, 14, 14, 29, 0, time.UTC),
 	}
 	opts := Options{Producer: p, Path: realLog, Year: 2017, Tenant: "acme", Progress: func(p producer.Progress) { steps = append(steps, p) }}
 	if res := run(t, opts); !reflect.DeepEqual(res, want) {
@@ -188,22 +192,30 @@ func TestGolden(t *testing.T) {
 
 func TestWhatIsNotUnderstood(t *testing.T) {
 	p, brokers := start(t)
-	long := "Mar 27 13:00:03 h sshd[1]: Failed password for invalid user " + strings.Repeat("x", maxLine) + " from 203.0.113.9 port 22 ssh2"
+	// What is left of it when it is cut looks like a login from elsewhere.
+	long := "Mar 27 13:00:03 h sshd[1]: Failed password for invalid user "
+	const forged = " from 192.0.2.1 port 22 ssh2"
+	long += strings.Repeat("x", maxLine-len(long)-len(forged)) + forged + " from 203.0.113.9 port 22 ssh2"
 	log := strings.Join([]string{
 		"no syslog at all",
 		"Mar 27 13:00:01 h cron[1]: job",
 		"Mar 27 13:00:02 h sshd[1]: something new",
 		long,
 		"Mar 27 13:00:04 h sshd[1]: Failed password for invalid user \xff from 203.0.113.9 port 22 ssh2",
+		"Feb 30 13:00:05 h sshd[1]: Failed password for root from 203.0.113.9 port 22 ssh2",
 	}, "\n")
-	var told []uint64
+	var told []string
 	res := run(t, Options{
-		Producer: p, Path: "-", Stdin: strings.NewReader(log),
-		NotUnderstood: func(line uint64, _ []byte) { told = append(told, line) },
+		Producer: p, Path: "-", Stdin: strings.NewReader(log), Year: 2017,
+		OnUnclear: func(u Unclear) { told = append(told, fmt.Sprint(u.Line, " ", u.Kind, ": ", u.Detail)) },
 	})
-	want := Result{Lines: map[Kind]uint64{KindNotSSHD: 2, KindNotUnderstood: 2, KindFailed: 1}, Failures: 1, Acknowledged: 1}
-	if !reflect.DeepEqual(res, want) || !reflect.DeepEqual(told, []uint64{3, 4}) {
-		t.Errorf("got %+v and lines %v", res, told)
+	want := map[Kind]uint64{KindNotSyslog: 1, KindNotSSHD: 1, KindNotUnderstood: 1, KindUnreadable: 2, KindFailed: 1}
+	wantTold := []string{
+		"3 not_understood: no known message of sshd", "4 unreadable: longer than 32768 bytes",
+		`6 unreadable: "Feb 30 13:00:05" is no time, or not one of the year 2017`,
+	}
+	if !reflect.DeepEqual(res.Lines, want) || res.Failures != 1 || res.Acknowledged != 1 || !reflect.DeepEqual(told, wantTold) {
+		t.Errorf("got %+v and %q", res, told)
 	}
 	if e := producertest.Read(t, brokers, producer.DefaultTopic)[0].Event; e.Actor.Name != "\uFFFD" {
 		t.Errorf("the name is %q", e.Actor.Name)
@@ -212,8 +224,69 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 	for _, k := range Kinds() {
 		total += res.Lines[k]
 	}
-	if total != 5 {
-		t.Errorf("Kinds() leaves some of the lines out: %d of 5", total)
+	if total != 6 {
+		t.Errorf("Kinds() leaves some of the lines out: %d of 6", total)
+	}
+}
+
+// TestNewYear: a log that begins in December and ends in January, packed as log rotation does it.
+func TestNewYear(t *testing.T) {
+	const log = `Dec 31 23:59:58 h sshd[1]: Failed password for root from 203.0.113.9 port 22 ssh2
+Jan  1 00:00:01 h cron[7]: happy new year
+Jan  1 00:00:02 h sshd[1]: message repeated 2 times: [ Failed password for root from 203.0.113.9 port 22 ssh2]
+Dec 31 23:59:59 h sshd[2]: Failed password for late from 203.0.113.9 port 22 ssh2
+Jan  2 00:00:00 h sshd[1]: Failed password for root from 203.0.113.9 port 22 ssh2
+`
+	path := filepath.Join(t.TempDir(), "auth.log.1.gz")
+	var packed strings.Builder
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write([]byte(log)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), os.WriteFile(path, []byte(packed.String()), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	zone := time.FixedZone("CET", 3600)
+	for name, opts := range map[string]Options{
+		"year given":          {Path: path, Year: 2024},
+		"year found":          {Path: path, Now: func() time.Time { return time.Date(2025, 1, 3, 0, 0, 0, 0, zone) }},
+		"from standard input": {Path: "-", Stdin: strings.NewReader(log), Year: 2024},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, brokers := start(t)
+			opts.Producer, opts.Location = p, zone
+			res := run(t, opts)
+			first, last := time.Date(2024, 12, 31, 22, 59, 58, 0, time.UTC), time.Date(2025, 1, 1, 23, 0, 0, 0, time.UTC)
+			if res.Failures != 5 || !res.First.Equal(first) || !res.Last.Equal(last) {
+				t.Errorf("got %+v, want 5 events from %s to %s", res, first, last)
+			}
+			times := map[string]int{}
+			for _, r := range producertest.Read(t, brokers, producer.DefaultTopic) {
+				times[r.Event.Time.Format(time.RFC3339)+" "+r.Event.Actor.Name]++
+			}
+			want := map[string]int{"2024-12-31T22:59:58Z root": 1, "2024-12-31T23:00:02Z root": 2, "2024-12-31T22:59:59Z late": 1, "2025-01-01T23:00:00Z root": 1}
+			if !reflect.DeepEqual(times, want) {
+				t.Errorf("got %v, want %v", times, want)
+			}
+		})
+	}
+}
+
+// TestAnotherFile: what is no log of syslog at all is an error; an empty log is none.
+func TestAnotherFile(t *testing.T) {
+	p, _ := start(t)
+	for content, want := range map[string]string{
+		"# Title\n\nSome text, with a point: here.\n": "none of the 3 lines of stdin",
+		"Mar 27 13:00:01 h cron[1]: job\n# Title\n":   "",
+		"": "",
+	} {
+		i, err := New(Options{Producer: p, Path: "-", Stdin: strings.NewReader(content)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Run(t.Context()); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", content, err)
+		}
 	}
 }
 
@@ -223,6 +296,7 @@ func TestErrors(t *testing.T) {
 		"no producer": {Path: "x"},
 		"no path":     {Producer: p},
 		"bad year":    {Producer: p, Path: "x", Year: 17},
+		"next year":   {Producer: p, Path: "x", Year: time.Now().Year() + 2},
 	} {
 		if _, err := New(opts); err == nil {
 			t.Errorf("%s: no error", name)

@@ -54,6 +54,9 @@ type calendar struct {
 	prev time.Time
 }
 
+// journalTime is RFC 3339 with the zone as `journalctl -o short-iso` wrote it before systemd 255.
+const journalTime = "2006-01-02T15:04:05.999999999-0700"
+
 const (
 	halfYear = 183 * 24 * time.Hour
 	// lateLine is how far a line that is older than its predecessor appears to be ahead of it when the new year lies between them.
@@ -65,6 +68,9 @@ const (
 func (c *calendar) at(stamp string) (time.Time, bool) {
 	if len(stamp) != len(time.Stamp) {
 		t, err := time.Parse(time.RFC3339Nano, stamp)
+		if err != nil {
+			t, err = time.Parse(journalTime, stamp)
+		}
 		return t, err == nil
 	}
 	// The year of day is 0, a leap year.

@@ -72,6 +72,9 @@ func (d *Decoder) Read(value []byte, headers []Header, e *Event) error {
 	return nil
 }
 
+// SaidOutcome reports whether what was read last brought an outcome, usable or not: OutcomeUnknown may be meant, or stand for nothing.
+func (d *Decoder) SaidOutcome() bool { return d.hasOutcome }
+
 // release lets go of the event and of the record, which belong to the caller.
 func (d *Decoder) release() {
 	d.e, d.buf, d.ce = nil, nil, ceContext{}

@@ -262,8 +262,12 @@ func TestMetadataLimit(t *testing.T) {
 // TestReadKeepsGaps pins the difference between Read and Decode: what is missing stays missing.
 func TestReadKeepsGaps(t *testing.T) {
 	var e Event
-	if err := NewDecoder().Read([]byte(`{"severity":"low"}`), nil, &e); err != nil {
-		t.Fatal(err)
+	d := NewDecoder()
+	if err := d.Read([]byte(`{"outcome":"unknown"}`), nil, &e); err != nil || !d.SaidOutcome() {
+		t.Errorf("outcome unknown was not said: %v", err)
+	}
+	if err := d.Read([]byte(`{"severity":"low"}`), nil, &e); err != nil || d.SaidOutcome() {
+		t.Fatalf("no outcome was said: %v", err)
 	}
 	if want := (&Event{Severity: SeverityLow}); !reflect.DeepEqual(e.Clone(), want) {
 		t.Errorf("got %+v", e)

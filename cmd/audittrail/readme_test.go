@@ -8,31 +8,15 @@ import (
 	"testing"
 )
 
-// readmeLines returns the lines of the README's shell blocks, joined where they go on, without comments.
+// readmeLines returns the lines of the README's shell blocks without comments.
 func readmeLines(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
+	lines := shellLines(t, "../../README.md")
+	for i, line := range lines {
+		line, _, _ = strings.Cut(line, "  #")
+		lines[i] = strings.TrimSpace(line)
 	}
-	var out []string
-	inside := false
-	joined := ""
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "```"):
-			inside = line == "```sh"
-		case !inside:
-		case strings.HasSuffix(line, `\`) || strings.HasSuffix(line, "|"):
-			joined += strings.TrimSuffix(line, `\`) + " "
-		default:
-			line, _, _ = strings.Cut(joined+line, "  #")
-			joined = ""
-			out = append(out, strings.TrimSpace(line))
-		}
-	}
-	return out
+	return lines
 }
 
 // TestReadmeCommands holds the README against the program: each command line must parse, and each make target must exist.

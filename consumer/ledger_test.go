@@ -43,38 +43,3 @@ func TestLedgerBlocksAreIndependent(t *testing.T) {
 		t.Error("a ledger block changes when others are made")
 	}
 }
-
-func TestBudget(t *testing.T) {
-	b := newBudget(100)
-	b.take(150) // what is read is read: only reading on waits
-	b.give(40)
-	ok, freed := b.room()
-	if ok {
-		t.Fatal("there is room with 110 of 100 in use")
-	}
-	b.give(20)
-	<-freed
-	if ok, _ = b.room(); !ok || b.inUse() != 90 {
-		t.Errorf("room is %v with %d in use", ok, b.inUse())
-	}
-}
-
-// TestRangeStaysPlannedWhileItsIntentIsWrittenAnew: some of such a range may be in ClickHouse, so a drain must leave it to the next owner.
-func TestRangeStaysPlannedWhileItsIntentIsWrittenAnew(t *testing.T) {
-	l := &lane{recovered: true, state: laneDraining, c: new(Consumer)}
-	longAgo := time.Now().Add(-time.Hour).Truncate(time.Second)
-	for i := range int64(3) {
-		r := plannedRange{First: 10 * i, End: 10*i + 10, Day: time.Unix(0, 0)}
-		s := &span{encoded: &encoded{plannedRange: r}}
-		if i < 2 {
-			s.since = longAgo.Add(time.Duration(i) * time.Minute)
-		}
-		l.spans = append(l.spans, s)
-	}
-	l.spans[0].intentAt = time.Now()
-	s, ok := l.snapshot(time.Now())
-	p, err := parsePlan(s.metadata)
-	if !ok || err != nil || len(p.Ranges) != 2 || p.Ranges[1].End != 20 || !p.Since.Equal(longAgo) {
-		t.Errorf("the last commit plans %+v, %v, want the two ranges that were ever intended, since %s", p, err, longAgo)
-	}
-}

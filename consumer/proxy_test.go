@@ -15,12 +15,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/audittrail/audittrail/internal/clickhouse"
+	"github.com/audittrail/audittrail/schemas/audit"
 )
 
 // faultyProxy stands between the consumer and the real engine and spoils inserts.
 type faultyProxy struct {
 	*httptest.Server
 	next *httputil.ReverseProxy
+
+	// query, unless nil, is asked for each statement that is no insert.
+	query func(sql string) fault
 
 	mu sync.Mutex
 	// spoil is asked for each insert; it returns nil to let it pass.
@@ -54,12 +58,18 @@ func (w *world) proxied(spoil func(table string, body []byte) fault) *faultyProx
 func (p *faultyProxy) serve(w http.ResponseWriter, r *http.Request) {
 	r.Host = "127.0.0.1"
 	table, insert := strings.CutPrefix(r.URL.Query().Get("query"), "INSERT INTO audit.")
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	if !insert {
+		if p.query != nil {
+			if f := p.query(string(body)); f != nil {
+				f(p, w, r)
+				return
+			}
+		}
 		p.next.ServeHTTP(w, r)
 		return
 	}
-	body, _ := io.ReadAll(r.Body)
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	table, _, _ = strings.Cut(table, " ")
 	p.mu.Lock()
 	f := p.spoil(table, body)
@@ -171,6 +181,38 @@ func TestFaultsOfClickHouseAreSurvived(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestRefusedRowOfAReplayEndsInQuarantineAlone: what a replay finds stored is no reason to leave the rest undivided.
+func TestRefusedRowOfAReplayEndsInQuarantineAlone(t *testing.T) {
+	w := newWorld(t, 1)
+	for i := range 100 {
+		e := w.event(i)
+		if i == 63 {
+			e.Message = "poison in a row"
+		}
+		w.produceEvents(e)
+	}
+	w.storeOnly(w.options(), 50)
+	p := w.proxied(func(table string, body []byte) fault {
+		if table == "events" && bytes.Contains(body, []byte("poison")) {
+			return answer(400, "117", "Code: 117. DB::Exception: Incorrect data. (INCORRECT_DATA)")
+		}
+		return nil
+	})
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	w.commit(0, w.planOf(0, audit.DecoderVersion, plannedRange{First: 0, End: 100, Day: today, Replay: 1}))
+	w.consumed(w.shortIntents())
+	if p.struck() == 0 {
+		t.Fatal("nothing was refused")
+	}
+	s := w.state()
+	if s.Events != 99 || s.Offsets != 99 || s.Quarantined != 1 || s.Minute != 99 || s.Hour != 99 {
+		t.Errorf("ClickHouse has %+v, want 99 events and 1 in quarantine", s)
+	}
+	if r := w.verify(VerifyOptions{}); !r.OK() {
+		t.Errorf("verification finds %+v", r.Findings)
 	}
 }
 

@@ -24,9 +24,14 @@ func (w *world) consumed(opt Options) *running {
 // commit puts the group's offset of partition 0 to offset with the metadata, as an operator or an earlier owner could have.
 func (w *world) commit(offset int64, metadata string) {
 	w.t.Helper()
+	w.commitTo(0, offset, metadata)
+}
+
+func (w *world) commitTo(partition int32, offset int64, metadata string) {
+	w.t.Helper()
 	adm := kadm.NewClient(w.client())
 	var o kadm.Offsets
-	o.Add(kadm.Offset{Topic: w.topic(), Partition: 0, At: offset, LeaderEpoch: -1, Metadata: metadata})
+	o.Add(kadm.Offset{Topic: w.topic(), Partition: partition, At: offset, LeaderEpoch: -1, Metadata: metadata})
 	if err := adm.CommitAllOffsets(context.Background(), DefaultGroup, o); err != nil {
 		w.t.Fatal(err)
 	}
@@ -246,33 +251,5 @@ func TestDeletedRecordsLeaveAGapRow(t *testing.T) {
 	}
 	if n := testutil.ToFloat64(c.m.incidents.WithLabelValues("log_cut")); n != 1 {
 		t.Errorf("%v incidents were counted, want 1", n)
-	}
-}
-
-func TestTablesWithoutWindowsAreRefused(t *testing.T) {
-	for engine, want := range map[string]string{
-		"MergeTree ORDER BY x SETTINGS index_granularity = 8192":                                                                          "window of 0 blocks",
-		"MergeTree ORDER BY x SETTINGS non_replicated_deduplication_window = 10":                                                          "window of 10 blocks",
-		"ReplicatedMergeTree('/a', 'b') ORDER BY x SETTINGS replicated_deduplication_window = 200000, index_granularity = 8192":           "",
-		"ReplicatedMergeTree ORDER BY x SETTINGS replicated_deduplication_window_seconds = 3600, replicated_deduplication_window = 10000": "",
-	} {
-		w, err := windowsOf(engine)
-		switch {
-		case want == "" && err != nil:
-			t.Errorf("%s: %v", engine, err)
-		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
-			t.Errorf("%s gave %+v, %v, want an error with %q", engine, w, err, want)
-		}
-	}
-	w := newWorld(t, 1)
-	opt := w.options()
-	opt.testWindows = nil
-	c, err := New(opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := c.readWindows(context.Background())
-	if err != nil || got.blocks != 100_000 || got.age != 0 {
-		t.Errorf("the real tables have the windows %+v, %v", got, err)
 	}
 }

@@ -93,7 +93,7 @@ func printReport(r *consumer.Report) {
 		fmt.Printf("repeated: the event id %q is on %d records\n", id.ID, id.Records)
 	}
 	fmt.Printf("%d ranges, %d rows, %d quarantined; %d ranges compared with Kafka; %d findings, %d repeated ids\n",
-		r.Ranges, r.Rows, r.Quarantined, r.FromKafka, len(r.Findings), len(r.Repeated))
+		r.Ranges, r.Events, r.Quarantined, r.FromKafka, len(r.Findings), len(r.Repeated))
 }
 
 func parseDay(flag, s string) (time.Time, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,9 +21,7 @@ func serveOps(g *run.Group, addr string, reg *prometheus.Registry, health *ops.H
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	ops.Mount(mux, reg, health)
-	g.Start("metrics", func(ctx context.Context) error { return ops.Serve(ctx, ln, mux) })
+	g.Start("metrics", func(ctx context.Context) error { return ops.Serve(ctx, ln, ops.Handler(reg, health)) })
 	return nil
 }
 

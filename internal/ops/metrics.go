@@ -1,12 +1,10 @@
 package ops
 
 import (
-	"net/http"
 	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // NewRegistry returns a registry with the Go runtime's and the process's metrics and the build's version.
@@ -20,13 +18,6 @@ func NewRegistry() *prometheus.Registry {
 	info.WithLabelValues(Version(), goVersion()).Set(1)
 	reg.MustRegister(info)
 	return reg
-}
-
-// Mount puts /livez, /readyz and /metrics on mux.
-func Mount(mux *http.ServeMux, reg *prometheus.Registry, h *Health) {
-	mux.HandleFunc("GET /livez", h.Live)
-	mux.HandleFunc("GET /readyz", h.Ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
 }
 
 // Version is the module's version as built, "devel" for a build from a checkout.

@@ -12,8 +12,7 @@ import (
 
 func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	var h Health
-	mux := http.NewServeMux()
-	Mount(mux, NewRegistry(), &h)
+	mux := Handler(NewRegistry(), &h)
 	get := func(path string) (int, string) {
 		rec := httptest.NewRecorder()
 		mux.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))

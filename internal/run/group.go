@@ -22,6 +22,8 @@ type Group struct {
 	StopTimeout time.Duration
 
 	parts []*part
+	// told are the failures that were returned already.
+	told  []error
 	once  sync.Once
 	ended chan *part
 }
@@ -60,7 +62,7 @@ func (g *Group) Until(ctx context.Context, ready func(context.Context) error) er
 		return err
 	case p := <-g.ended:
 		g.ended <- p // Wait must see it as well
-		return reason(p)
+		return g.tell(p)
 	}
 }
 
@@ -72,15 +74,13 @@ func (g *Group) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case p := <-g.ended:
-		errs = append(errs, reason(p))
+		errs = append(errs, g.tell(p))
 	}
-	return errors.Join(append(errs, g.stop(errs))...)
+	return errors.Join(append(errs, g.Stop())...)
 }
 
-// Stop stops the parts without waiting for anything first.
-func (g *Group) Stop() error { return g.stop(nil) }
-
-func (g *Group) stop(already []error) error {
+// Stop stops the parts without waiting for anything first. It returns the errors of those that failed, except what Until or Wait returned before.
+func (g *Group) Stop() error {
 	limit := g.StopTimeout
 	if limit == 0 {
 		limit = DefaultStopTimeout
@@ -94,7 +94,7 @@ func (g *Group) stop(already []error) error {
 		p.cancel()
 		select {
 		case <-p.done:
-			if p.err != nil && !errors.Is(p.err, context.Canceled) && !reported(already, p.err) {
+			if p.err != nil && !errors.Is(p.err, context.Canceled) && !g.wasTold(p.err) {
 				errs = append(errs, fmt.Errorf("%s: %w", p.name, p.err))
 			}
 		case <-time.After(limit):
@@ -110,16 +110,18 @@ func (g *Group) init() {
 	g.once.Do(func() { g.ended = make(chan *part, 64) })
 }
 
-func reason(p *part) error {
+// tell returns why a part that nobody stopped has ended.
+func (g *Group) tell(p *part) error {
 	if p.err == nil {
 		return fmt.Errorf("%s ended by itself", p.name)
 	}
+	g.told = append(g.told, p.err)
 	return fmt.Errorf("%s: %w", p.name, p.err)
 }
 
-func reported(errs []error, err error) bool {
-	for _, e := range errs {
-		if errors.Is(e, err) {
+func (g *Group) wasTold(err error) bool {
+	for _, e := range g.told {
+		if errors.Is(err, e) {
 			return true
 		}
 	}

@@ -71,3 +71,14 @@ func TestUntilReturnsTheReasonOfAPartThatEnds(t *testing.T) {
 		t.Errorf("Wait gave %v", err)
 	}
 }
+
+func TestAFailureThatUntilHasToldIsNotToldAgain(t *testing.T) {
+	var g Group
+	boom := errors.New("boom")
+	g.Start("engine", func(context.Context) error { return boom })
+	err := g.Until(context.Background(), func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	// What a command does when it cannot get ready: it gives up with the reason and stops the parts.
+	if err = errors.Join(err, g.Stop()); err == nil || err.Error() != "engine: boom" {
+		t.Errorf("got %q, want engine: boom once", err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/audittrail/audittrail/internal/ops"
 	"github.com/audittrail/audittrail/queryapi"
 )
 
@@ -93,11 +94,8 @@ func pathID(c echo.Context) (string, error) {
 	return id, nil
 }
 
-// writeJSON answers with v. The text of events stays as it is: answers are never taken for HTML.
 func writeJSON(c echo.Context, v any) error {
 	c.Response().Header().Set(echo.HeaderContentType, "application/json")
 	c.Response().WriteHeader(http.StatusOK)
-	enc := json.NewEncoder(c.Response())
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	return ops.WriteJSON(c.Response(), v)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/audittrail/audittrail/internal/clickhouse"
+	"github.com/audittrail/audittrail/internal/ops"
 	"github.com/audittrail/audittrail/queryapi"
 	"github.com/audittrail/audittrail/queryapi/internal/testtrail"
 	"github.com/audittrail/audittrail/schemas"
@@ -264,7 +265,7 @@ func TestPanic(t *testing.T) {
 	e.GET("/", func(echo.Context) error { panic("secret") })
 	a.url = listen(t, e)
 	an := a.get("/")
-	if p := an.problem(t); p.Status != 500 || p.Type != problemType+"internal" || strings.Contains(string(an.body), "secret") {
+	if p := an.problem(t); p.Status != 500 || p.Type != ops.ProblemType+"internal" || strings.Contains(string(an.body), "secret") {
 		t.Errorf("after a panic: %+v", p)
 	}
 	if log := a.log.String(); !strings.Contains(log, "secret") || !strings.Contains(log, "handler_test.go") {
@@ -288,7 +289,7 @@ func TestTooManyRequests(t *testing.T) {
 		go func() { done <- a.get("/api/wait").StatusCode }()
 		<-entered
 	}
-	if p := a.get("/api/wait").problem(t); p.Status != 503 || p.Type != problemType+"busy" {
+	if p := a.get("/api/wait").problem(t); p.Status != 503 || p.Type != ops.ProblemType+"busy" {
 		t.Errorf("one request too many: %+v", p)
 	}
 	if an := a.get("/livez"); an.StatusCode != 204 {

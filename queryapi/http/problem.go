@@ -1,12 +1,12 @@
 package http
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/audittrail/audittrail/internal/ops"
 	"github.com/audittrail/audittrail/queryapi"
 )
 
@@ -29,18 +29,10 @@ var statuses = map[queryapi.Code]struct {
 	queryapi.CodeInternal:     {http.StatusInternalServerError, "Internal error"},
 }
 
-// problemType is the prefix of problem types: names, not addresses.
-const problemType = "urn:audittrail:problem:"
-
-// problemAnswer is a problem as RFC 9457 has it.
+// problemAnswer is a problem with the parameters at fault.
 type problemAnswer struct {
-	Type      string                    `json:"type"`
-	Title     string                    `json:"title"`
-	Status    int                       `json:"status"`
-	Detail    string                    `json:"detail"`
-	Instance  string                    `json:"instance"`
-	RequestID string                    `json:"request_id"`
-	Errors    []queryapi.ParameterError `json:"errors,omitempty"`
+	ops.Problem
+	Errors []queryapi.ParameterError `json:"errors,omitempty"`
 }
 
 // problem is echo's error handler.
@@ -59,11 +51,12 @@ func (s *server) problem(err error, c echo.Context) {
 		h.Set("Retry-After", "1")
 	}
 	c.Response().WriteHeader(known.status)
-	enc := json.NewEncoder(c.Response())
-	enc.SetEscapeHTML(false)
-	err = enc.Encode(problemAnswer{
-		Type: problemType + string(e.Code), Title: known.title, Status: known.status, Detail: e.Detail,
-		Instance: c.Request().URL.EscapedPath(), RequestID: requestIDOf(c), Errors: e.Parameters,
+	err = ops.WriteJSON(c.Response(), problemAnswer{
+		Problem: ops.Problem{
+			Type: ops.ProblemType + string(e.Code), Title: known.title, Status: known.status, Detail: e.Detail,
+			Instance: c.Request().URL.EscapedPath(), RequestID: requestIDOf(c),
+		},
+		Errors: e.Parameters,
 	})
 	if err != nil {
 		s.opt.Logger.Debug("problem not sent", "err", err, "request_id", requestIDOf(c))

@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/audittrail/audittrail/internal/ops"
 	"github.com/audittrail/audittrail/queryapi"
 	"github.com/audittrail/audittrail/schemas"
 )
@@ -201,7 +202,7 @@ func TestEveryCodeHasAStatus(t *testing.T) {
 		if known.status < 400 || known.title == "" {
 			t.Errorf("%s has status %d and title %q", code, known.status, known.title)
 		}
-		ours = append(ours, problemType+string(code))
+		ours = append(ours, ops.ProblemType+string(code))
 	}
 	slices.Sort(ours)
 	if !slices.Equal(types, ours) {

@@ -24,6 +24,8 @@ const (
 type Options struct {
 	// ClickHouse is where the events and alerts are. Its MaxConns should be above MaxQueries.
 	ClickHouse *clickhouse.Client
+	// Address is where ClickHouse is, for the people who read that it does not answer.
+	Address string
 	// Logger is silent when nil.
 	Logger *slog.Logger
 	// Registry takes the metrics and is what /metrics shows; a new one when nil.
@@ -44,7 +46,7 @@ type Options struct {
 type Service struct {
 	opt     Options
 	metrics *metrics
-	ready   ops.Check
+	probing *ops.Probe
 	// slots holds one token for each request that works in ClickHouse.
 	slots chan struct{}
 	// maxPageBytes is the constant; tests make it small.
@@ -81,57 +83,27 @@ func New(opt Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("query api: %w", err)
 	}
-	return &Service{
-		opt:          opt,
-		metrics:      m,
-		ready:        opt.Health.Check("clickhouse"),
-		slots:        make(chan struct{}, opt.MaxQueries),
-		maxPageBytes: maxPageBytes,
-	}, nil
+	s := &Service{opt: opt, metrics: m, slots: make(chan struct{}, opt.MaxQueries), maxPageBytes: maxPageBytes}
+	s.probing = &ops.Probe{
+		Name: "clickhouse", Where: opt.Address, Hint: "is it running, and is --clickhouse right?", Ask: s.probe, Health: opt.Health, Log: opt.Logger,
+	}
+	s.probing.Init()
+	return s, nil
 }
 
 // Options returns the options with the defaults filled in.
 func (s *Service) Options() Options { return s.opt }
-
-// How often ClickHouse is probed, and how long an answer may take.
-const (
-	probeEvery   = 2 * time.Second
-	probeTimeout = 5 * time.Second
-)
 
 // Run keeps the condition "clickhouse" of the health up to date until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	if s.opt.InsecureNoAuth {
 		s.opt.Logger.Warn("NO AUTHENTICATION: everybody who can connect to this service can read the whole audit trail")
 	}
-	tick := time.NewTicker(probeEvery)
-	defer tick.Stop()
-	last := errors.New("not probed yet")
-	for {
-		err := s.probe(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		s.ready.Set(err)
-		if err != nil && last == nil {
-			s.opt.Logger.Warn("clickhouse does not answer", "err", err)
-		}
-		if err == nil && last != nil {
-			s.opt.Logger.Info("clickhouse answers")
-		}
-		last = err
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return s.probing.Run(ctx)
 }
 
 // probe asks for no rows of the tables, so that a missing table or right counts as not ready too.
 func (s *Service) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
 	for _, sql := range []string{"SELECT id FROM audit.events LIMIT 0", "SELECT id FROM audit.alert_versions LIMIT 0"} {
 		rows, err := s.opt.ClickHouse.Query(ctx, sql, nil)
 		if err != nil {

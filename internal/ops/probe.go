@@ -29,6 +29,9 @@ type Probe struct {
 	Health *Health
 	Log    *slog.Logger
 
+	// every and timeout are the constants; tests make them small.
+	every, timeout time.Duration
+
 	once  sync.Once
 	check Check
 	first chan struct{} // closed at the first good answer
@@ -38,6 +41,9 @@ type Probe struct {
 func (p *Probe) Init() {
 	p.once.Do(func() {
 		p.check, p.first = p.Health.Check(p.Name), make(chan struct{})
+		if p.every == 0 {
+			p.every, p.timeout = probeEvery, probeTimeout
+		}
 	})
 }
 
@@ -55,7 +61,7 @@ func (p *Probe) Answered(ctx context.Context) error {
 // Run asks until ctx ends, and returns nil then.
 func (p *Probe) Run(ctx context.Context) error {
 	p.Init()
-	tick := time.NewTicker(probeEvery)
+	tick := time.NewTicker(p.every)
 	defer tick.Stop()
 	var told time.Time // when somebody was told that there is no answer; zero: there is one
 	for waited := false; ; {
@@ -88,14 +94,14 @@ func (p *Probe) Run(ctx context.Context) error {
 }
 
 func (p *Probe) ask(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	err := p.Ask(ctx)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("no answer within %s", probeTimeout)
+		return fmt.Errorf("%s: no answer within %s", p.Where, p.timeout)
 	default:
 		return errors.New(Explain(err))
 	}

@@ -18,6 +18,7 @@ const module = "github.com/audittrail/audittrail/"
 var mayImport = map[string][]string{
 	"schemas":             {"schemas/"},
 	"internal/run":        {},
+	"internal/suggest":    {},
 	"internal/ops":        {},
 	"internal/filter":     {"schemas/audit"},
 	"internal/kafka":      {"schemas/audit"},

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/audittrail/audittrail/internal/clickhouse"
@@ -56,7 +59,7 @@ type ParameterError struct {
 
 func (e *Error) Error() string {
 	parts := []string{e.Detail}
-	for _, p := range e.Parameters {
+	for _, p := range e.Parameters[min(1, len(e.Parameters)):] { // the first is in the detail
 		parts = append(parts, p.Parameter+": "+p.Detail)
 	}
 	if e.cause != nil {
@@ -68,13 +71,25 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// invalid is the error of a request with these parameters wrong.
+// invalid is the error of a request with these parameters wrong. Its detail alone says what is wrong with the first.
 func invalid(parameters ...ParameterError) *Error {
-	detail := "one parameter is wrong"
-	if len(parameters) > 1 {
-		detail = fmt.Sprintf("%d parameters are wrong", len(parameters))
+	detail := parameters[0].Parameter + ": " + parameters[0].Detail
+	if more := len(parameters) - 1; more > 0 {
+		detail = fmt.Sprintf("%d parameters are wrong: %s (and %d more)", more+1, detail, more)
 	}
 	return &Error{Code: CodeInvalid, Detail: detail, Parameters: parameters}
+}
+
+// RefuseParameters is for a path without parameters: an error that names each one that was given, nil without any.
+func RefuseParameters(given url.Values) error {
+	var wrong []ParameterError
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		wrong = append(wrong, ParameterError{name, "there is no such parameter: this path has none"})
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return invalid(wrong...)
 }
 
 // ClickHouse's error codes that are about the search, from its src/Common/ErrorCodes.cpp.

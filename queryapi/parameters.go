@@ -5,7 +5,10 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/audittrail/audittrail/internal/suggest"
 )
 
 // Limits of requests.
@@ -102,11 +105,11 @@ func (l *list) addValue(name string, p parameter, value string) {
 	have := l.values[p.name]
 	switch {
 	case value == "":
-		l.fail(name, "is empty")
+		l.fail(name, "is empty: give a value, or leave it out")
 	case len(value) > maxValueBytes:
 		l.fail(name, fmt.Sprintf("is longer than %d bytes", maxValueBytes))
 	case p.single && len(have) == 1:
-		l.fail(name, "is given more than once")
+		l.fail(name, fmt.Sprintf("is given more than once, as %.40q and %.40q: give one value", have[0], value))
 	case len(have) == maxValues:
 		l.fail(name, fmt.Sprintf("is given more than %d times", maxValues))
 	case !slices.Contains(have, value):
@@ -115,14 +118,15 @@ func (l *list) addValue(name string, p parameter, value string) {
 }
 
 func unknownParameter(name string, known []parameter) string {
-	var names []string
+	var names, all []string
 	for _, p := range known {
-		names = append(append(names, p.name), p.aliases...)
+		names = append(names, p.name)
+		all = append(append(all, p.name), p.aliases...)
 	}
-	if near := nearest(name, names); near != "" {
+	if near := suggest.Nearest(name, all); near != "" {
 		return fmt.Sprintf("there is no such parameter; did you mean %s?", near)
 	}
-	return "there is no such parameter"
+	return "there is no such parameter; there are " + strings.Join(names, ", ")
 }
 
 // fail notes an error. Of each parameter the first one is enough.
@@ -209,8 +213,8 @@ func (l *list) closed(name string, names ...string) {
 		if slices.Contains(names, value) {
 			continue
 		}
-		detail := fmt.Sprintf("%.40q is none of %s", value, joinNames(names))
-		if near := nearest(value, names); near != "" {
+		detail := fmt.Sprintf("%.40q is none of %s", value, strings.Join(names, ", "))
+		if near := suggest.Nearest(value, names); near != "" {
 			detail += fmt.Sprintf("; did you mean %s?", near)
 		}
 		l.fail(name, detail)

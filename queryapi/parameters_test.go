@@ -46,7 +46,7 @@ func TestWrongParameters(t *testing.T) {
 		"cursor=abc":                         "cursor: does not belong to this search",
 		"actor=" + strings.Repeat("x", 8193): "actor: is longer than 8192 bytes",
 		manyValues(101):                      "id: is given more than 100 times",
-		"xyzzy=1&limit=0&actor=":             "actor: is empty: xyzzy: there is no such parameter: limit: ",
+		"xyzzy=1&limit=0&actor=":             "xyzzy: there is no such parameter; there are action, actor, ",
 	} {
 		_, err := parseEventSearch(Everything("test"), parameters(t, query), noon)
 		var e *Error

@@ -39,9 +39,9 @@ func (s *server) alerts(c echo.Context) error {
 // page answers a list.
 func (s *server) page(c echo.Context, read func(context.Context, queryapi.Scope, url.Values) (*queryapi.Page, error)) error {
 	start := time.Now()
-	parameters, err := url.ParseQuery(c.Request().URL.RawQuery)
+	parameters, err := queryOf(c)
 	if err != nil {
-		return &queryapi.Error{Code: queryapi.CodeInvalid, Detail: "the query string is damaged: " + err.Error()}
+		return err
 	}
 	page, err := read(c.Request().Context(), s.caller(c), parameters)
 	if err != nil {
@@ -67,8 +67,8 @@ func (s *server) alert(c echo.Context) error {
 
 // one answers the thing whose id is in the path.
 func one[T any](c echo.Context, read func(context.Context, queryapi.Scope, string) (*T, error), scope queryapi.Scope) error {
-	if c.Request().URL.RawQuery != "" {
-		return &queryapi.Error{Code: queryapi.CodeInvalid, Detail: "this path has no query parameters"}
+	if err := noParameters(c); err != nil {
+		return err
 	}
 	id, err := pathID(c)
 	if err != nil {
@@ -79,6 +79,24 @@ func one[T any](c echo.Context, read func(context.Context, queryapi.Scope, strin
 		return err
 	}
 	return writeJSON(c, thing)
+}
+
+// queryOf returns the parameters of the request.
+func queryOf(c echo.Context) (url.Values, error) {
+	parameters, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return nil, &queryapi.Error{Code: queryapi.CodeInvalid, Detail: "the query string is damaged: " + err.Error()}
+	}
+	return parameters, nil
+}
+
+// noParameters refuses parameters. The paths for operation (/livez, /readyz, /metrics) let them pass: probes and scrapers have habits of their own.
+func noParameters(c echo.Context) error {
+	parameters, err := queryOf(c)
+	if err != nil {
+		return err
+	}
+	return queryapi.RefuseParameters(parameters)
 }
 
 // pathID returns the id in the path. echo matches the escaped path, if it differs from the usual escaping, and does not unescape the parameter then.

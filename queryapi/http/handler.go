@@ -92,6 +92,9 @@ func (r route) spellings() []string {
 func (s *server) caller(echo.Context) queryapi.Scope { return queryapi.Everything("local") }
 
 func (s *server) index(c echo.Context) error {
+	if err := noParameters(c); err != nil {
+		return err
+	}
 	return writeJSON(c, struct {
 		Name    string            `json:"name"`
 		Version string            `json:"version"`
@@ -109,5 +112,8 @@ func (s *server) index(c echo.Context) error {
 }
 
 func openAPI(c echo.Context) error {
+	if err := noParameters(c); err != nil {
+		return err
+	}
 	return c.Blob(http.StatusOK, "application/yaml", schemas.OpenAPI())
 }

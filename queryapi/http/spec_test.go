@@ -190,6 +190,54 @@ func TestParametersAndSpecAgree(t *testing.T) {
 	}
 }
 
+// TestParametersAreDescribed takes the names that the handler itself lists to whoever gives an unknown one, and which of them may be repeated.
+func TestParametersAreDescribed(t *testing.T) {
+	s := readSpec(t)
+	a := serve(t, nil, nil)
+	for _, path := range []string{"/api/logs/", "/api/alerts/"} {
+		var described []string
+		for _, p := range s.at(t, "paths", path, "get", "parameters").([]any) {
+			p := s.follow(t, p).(map[string]any)
+			name := p["name"].(string)
+			if name != "ip" { // another name of source_ip, which is not listed
+				described = append(described, name)
+			}
+			many := s.follow(t, p["schema"]).(map[string]any)["type"] == "array"
+			once := false
+			for _, e := range a.get(path + "?" + name + "=1&" + name + "=2").problem(t).Errors {
+				once = once || e.Parameter == name && strings.HasPrefix(e.Detail, "is given more than once")
+			}
+			if many == once {
+				t.Errorf("%s: %s is described as a list: %v; repeating it is an error: %v", path, name, many, once)
+			}
+		}
+		problem := a.get(path + "?xyzzyxyzzy=1").problem(t)
+		_, list, _ := strings.Cut(problem.Errors[0].Detail, "there are ")
+		known := strings.Split(list, ", ")
+		slices.Sort(known)
+		slices.Sort(described)
+		if problem.Errors[0].Parameter != "xyzzyxyzzy" || !slices.Equal(known, described) {
+			t.Errorf("%s knows %v, described are %v", path, known, described)
+		}
+	}
+}
+
+// TestPathsWithoutParameters refuses any by name, except where probes and scrapers may have habits of their own.
+func TestPathsWithoutParameters(t *testing.T) {
+	a := serve(t, nil, nil)
+	for _, path := range []string{"/", "/api/openapi.yaml", "/api/logs/1", "/api/alerts/1/"} {
+		p := a.get(path + "?pretty=1").problem(t)
+		if p.Status != 400 || len(p.Errors) != 1 || p.Errors[0].Parameter != "pretty" || !strings.HasPrefix(p.Detail, "pretty: ") {
+			t.Errorf("%s?pretty=1: %+v", path, p)
+		}
+	}
+	for _, path := range []string{"/livez", "/metrics"} {
+		if an := a.get(path + "?verbose"); an.StatusCode != 200 {
+			t.Errorf("%s?verbose: %d", path, an.StatusCode)
+		}
+	}
+}
+
 // TestEveryCodeHasAStatus keeps the three lists of codes together: the table, the description and the package's constants that the table uses.
 func TestEveryCodeHasAStatus(t *testing.T) {
 	var types []string

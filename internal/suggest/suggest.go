@@ -1,10 +1,9 @@
-package queryapi
+// Package suggest guesses which name was meant by one that does not exist. It knows no names itself.
+package suggest
 
-import "strings"
-
-// nearest returns the one of names that was probably meant by name, "" when none is near.
-func nearest(name string, names []string) string {
-	const longest = 40 // a longer name is no typing error of ours
+// Nearest returns the one of names that was probably meant by name, "" when none is near.
+func Nearest(name string, names []string) string {
+	const longest = 64 // a longer name is no typing error of ours
 	if len(name) > longest {
 		return ""
 	}
@@ -36,5 +35,3 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
-
-func joinNames(names []string) string { return strings.Join(names, ", ") }

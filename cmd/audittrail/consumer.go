@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/audittrail/audittrail/consumer"
+	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/internal/ops"
 	"github.com/audittrail/audittrail/internal/run"
 )
@@ -12,18 +13,18 @@ type consumerCmd struct {
 	kafkaFlags
 	clickhouseFlags
 	consumerFlags
-	MetricsListen string `default:"127.0.0.1:9464" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz; empty: none."`
+	MetricsListen string `default:"127.0.0.1:9464" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz, or none."`
 }
 
 // consumerFlags tune the consumer; their defaults suit one ClickHouse server.
 type consumerFlags struct {
 	Group      string        `default:"audittrail-consumer" help:"Consumer group; one a ClickHouse cluster."`
 	InstanceID string        `help:"Static group member id: a restart within the session timeout then moves no partition."`
-	BatchRows  int           `default:"250000" help:"Cut a block after so many rows."`
-	BatchBytes int           `default:"67108864" help:"Cut a block after so many bytes of events."`
-	BatchAge   time.Duration `default:"1s" help:"Cut a block when its first event is so old."`
-	Inserts    int           `default:"4" help:"Blocks that may be on their way to ClickHouse at once."`
-	Memory     int64         `default:"536870912" help:"Bytes that may be read and not yet stored; beyond it reading waits."`
+	BatchRows  int           `min:"1" default:"250000" help:"Cut a block after so many rows."`
+	BatchBytes int           `min:"1" default:"67108864" help:"Cut a block after so many bytes of events."`
+	BatchAge   time.Duration `min:"0" default:"1s" help:"Cut a block when its first event is so old."`
+	Inserts    int           `min:"1" default:"4" help:"Blocks that may be on their way to ClickHouse at once."`
+	Memory     int64         `min:"1048576" default:"536870912" help:"Bytes that may be read and not yet stored; beyond it reading waits."`
 }
 
 // Run runs the consumer alone.
@@ -32,7 +33,7 @@ func (c *consumerCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	ch, err := c.client()
+	ch, err := c.patientClient()
 	if err != nil {
 		return err
 	}
@@ -44,12 +45,17 @@ func (c *consumerCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	kafkaProbe, err := probeKafka(kcfg, health, e.log, kafka.TopicEvents, kafka.TopicAlerts)
+	if err != nil {
+		return err
+	}
+	clickhouseProbe := probeClickHouse(ch, c.Clickhouse, health, e.log)
 	g := run.Group{Log: e.log}
 	if err := serveOps(&g, c.MetricsListen, reg, health); err != nil {
 		return err
 	}
-	g.Start("consumer", svc.Run)
-	return g.Wait(e.ctx)
+	g.Start("clickhouse probe", clickhouseProbe.Run)
+	return runOnKafka(e, &g, kafkaProbe, "consumer", svc.Run)
 }
 
 func (f consumerFlags) options() consumer.Options {

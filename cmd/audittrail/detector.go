@@ -2,17 +2,18 @@ package main
 
 import (
 	"github.com/audittrail/audittrail/detector"
+	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/internal/ops"
 	"github.com/audittrail/audittrail/internal/run"
 )
 
 type detectorCmd struct {
 	kafkaFlags
-	MetricsListen string `default:"127.0.0.1:9465" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz; empty: none."`
+	MetricsListen string `default:"127.0.0.1:9465" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz, or none."`
 
 	InstanceID string   `help:"Name of this process among its like, the same at each start; default: the host name."`
 	Stages     []string `default:"match,correlate" enum:"match,correlate" help:"Stages to run here (${enum})."`
-	Workers    int      `default:"1" help:"Workers of each stage."`
+	Workers    int      `min:"1" default:"1" help:"Workers of each stage."`
 }
 
 // Run runs the detector alone.
@@ -30,10 +31,13 @@ func (c *detectorCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	probe, err := probeKafka(cfg, health, e.log, kafka.TopicEvents, kafka.TopicMatches, kafka.TopicAlerts)
+	if err != nil {
+		return err
+	}
 	g := run.Group{Log: e.log}
 	if err := serveOps(&g, c.MetricsListen, reg, health); err != nil {
 		return err
 	}
-	g.Start("detector", svc.Run)
-	return g.Wait(e.ctx)
+	return runOnKafka(e, &g, probe, "detector", svc.Run)
 }

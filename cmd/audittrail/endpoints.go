@@ -42,7 +42,7 @@ func readEndpoints(data string) (endpoints, error) {
 	var e endpoints
 	b, err := os.ReadFile(endpointsPath(data))
 	if errors.Is(err, fs.ErrNotExist) {
-		return e, fmt.Errorf("nothing runs on %s (no endpoints.json in it): start `audittrail up`, or say where Kafka is with --kafka", data)
+		return e, fmt.Errorf("nothing runs on %s (no endpoints.json in it): start `audittrail up`, or give addresses (--help lists the flags)", data)
 	}
 	if err != nil {
 		return e, fmt.Errorf("read the endpoints: %w", err)

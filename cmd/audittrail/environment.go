@@ -1,11 +1,14 @@
 package main
 
 import (
-	"fmt"
+	"log/slog"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/audittrail/audittrail/internal/suggest"
 )
 
 const envPrefix = "AUDITTRAIL"
@@ -13,46 +16,58 @@ const envPrefix = "AUDITTRAIL"
 // notFlags are variables of our prefix that are read elsewhere: by the build and by the tests.
 var notFlags = []string{"AUDITTRAIL_CACHE", "AUDITTRAIL_SLOW"}
 
-// checkEnvironment refuses variables of our prefix that mean nothing: a misspelt one would be ignored silently.
-func checkEnvironment(app *kong.Application, environ []string) error {
-	known := append(flagVariables(app), notFlags...)
+// warnOfUnknownVariables tells of variables of our prefix that mean nothing: a misspelt one would be ignored silently. It is no error, for Kubernetes
+// sets variables such as AUDITTRAIL_PORT by itself beside a service of that name.
+func warnOfUnknownVariables(log *slog.Logger, app *kong.Application, environ []string) {
+	known, secrets := append(flagVariables(app), notFlags...), secretVariables(app)
+	for _, name := range secrets {
+		known = append(known, name+"_FILE") // a secret may also be given as the name of a file that holds it
+	}
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(name, envPrefix+"_") || slices.Contains(known, name) {
-			continue
+		switch near := suggest.Nearest(name, known); {
+		case !strings.HasPrefix(name, envPrefix+"_") || slices.Contains(known, name):
+		case near != "":
+			log.Warn("unknown environment variable", "name", name, "did_you_mean", near)
+		default:
+			log.Warn("unknown environment variable", "name", name, "hint", "--help shows those of a command, .env.example all")
 		}
-		// A secret may also be given as the name of a file that holds it.
-		if base, ok := strings.CutSuffix(name, "_FILE"); ok && slices.Contains(secretVariables(app), base) {
-			continue
-		}
-		return fmt.Errorf("the environment variable %s is not known; .env.example lists those that are", name)
 	}
-	return nil
+}
+
+// forgetEmptyVariables makes an empty variable one that is not set: that is how env files and compose files leave a setting out.
+func forgetEmptyVariables(app *kong.Application) {
+	for _, name := range flagVariables(app) {
+		if value, ok := os.LookupEnv(name); ok && value == "" {
+			_ = os.Unsetenv(name) // fails for impossible names only
+		}
+	}
 }
 
 // flagVariables returns the variables of all flags of all commands, sorted.
 func flagVariables(app *kong.Application) []string {
 	var out []string
-	eachFlag(app.Node, func(f *kong.Flag) { out = append(out, f.Envs...) })
+	eachFlag(app.Node, func(_ *kong.Node, f *kong.Flag) { out = append(out, f.Envs...) })
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-// secretVariables are those of flags tagged secret:"".
+// secretVariables are those of flags tagged secret:"", sorted.
 func secretVariables(app *kong.Application) []string {
 	var out []string
-	eachFlag(app.Node, func(f *kong.Flag) {
+	eachFlag(app.Node, func(_ *kong.Node, f *kong.Flag) {
 		if f.Tag.Has("secret") {
 			out = append(out, f.Envs...)
 		}
 	})
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
-func eachFlag(n *kong.Node, fn func(*kong.Flag)) {
+func eachFlag(n *kong.Node, fn func(*kong.Node, *kong.Flag)) {
 	for _, f := range n.Flags {
 		if f.Name != "help" {
-			fn(f)
+			fn(n, f)
 		}
 	}
 	for _, child := range n.Children {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,56 +21,91 @@ func application(t *testing.T) *kong.Application {
 	return newParser(new(cli)).Model
 }
 
-func TestEnvironmentIsChecked(t *testing.T) {
+func TestUnknownVariablesAreTold(t *testing.T) {
 	app := application(t)
-	for _, c := range []struct {
-		name string
-		ok   bool
-	}{
-		{"AUDITTRAIL_LISTEN", true},
-		{"AUDITTRAIL_KAFKA_LISTEN", true},
-		{"AUDITTRAIL_CLICKHOUSE_PASSWORD", true},
-		{"AUDITTRAIL_CLICKHOUSE_PASSWORD_FILE", true},
-		{"AUDITTRAIL_LISTEN_FILE", false}, // not a secret
-		{"AUDITTRAIL_LISTN", false},
-		{"AUDITTRAIL_SLOW", true},
-		{"OTHER_LISTN", true},
+	for name, want := range map[string]string{
+		"AUDITTRAIL_LISTEN":                   "",
+		"AUDITTRAIL_KAFKA_LISTEN":             "",
+		"AUDITTRAIL_CLICKHOUSE_PASSWORD":      "",
+		"AUDITTRAIL_CLICKHOUSE_PASSWORD_FILE": "",
+		"AUDITTRAIL_LISTEN_FILE":              "name=AUDITTRAIL_LISTEN_FILE", // not a secret
+		"AUDITTRAIL_LISTN":                    "name=AUDITTRAIL_LISTN did_you_mean=AUDITTRAIL_LISTEN",
+		"AUDITTRAIL_CHILD":                    "name=AUDITTRAIL_CHILD hint=", // not for people
+		"AUDITTRAIL_SOMETHING_ELSE":           "name=AUDITTRAIL_SOMETHING_ELSE hint=",
+		"AUDITTRAIL_SLOW":                     "",
+		"OTHER_LISTN":                         "",
 	} {
-		err := checkEnvironment(app, []string{"PATH=/bin", c.name + "=x"})
-		if (err == nil) != c.ok {
-			t.Errorf("%s: %v", c.name, err)
-		}
-		if err != nil && !strings.Contains(err.Error(), c.name) {
-			t.Errorf("the error %q does not name %s", err, c.name)
+		var out bytes.Buffer
+		warnOfUnknownVariables(slog.New(slog.NewTextHandler(&out, nil)), app, []string{"PATH=/bin", name + "=s3cret"})
+		got := out.String()
+		if (got == "") != (want == "") || !strings.Contains(got, want) || strings.Contains(got, "s3cret") {
+			t.Errorf("%s: %q, want %q and never the value", name, got, want)
 		}
 	}
 }
 
-// TestEnvExample keeps .env.example complete: it lists every variable with its help and default.
+// TestEveryFlagHasAVariable also demands help, and that variables which several commands share mean one kind of thing.
+func TestEveryFlagHasAVariable(t *testing.T) {
+	app := application(t)
+	kinds := make(map[string]string)
+	eachFlag(app.Node, func(n *kong.Node, f *kong.Flag) {
+		if f.Hidden {
+			return
+		}
+		want := envPrefix + "_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if len(f.Envs) != 1 || f.Envs[0] != want || f.Help == "" {
+			t.Errorf("%s --%s has the variables %v, want %s, and the help %q", n.FullPath(), f.Name, f.Envs, want, f.Help)
+		}
+		kind := f.Target.Type().String()
+		if have := kinds[want]; have != "" && have != kind {
+			t.Errorf("%s is a %s and a %s", want, have, kind)
+		}
+		kinds[want] = kind
+	})
+}
+
+// entry is one meaning of a variable.
+type entry struct {
+	help, def string
+	commands  []string
+}
+
+// TestEnvExample keeps .env.example complete: it lists every variable with its help, its default, and the commands that take it.
 func TestEnvExample(t *testing.T) {
 	app := application(t)
-	type entry struct{ help, def string }
-	entries := make(map[string]entry)
-	eachFlag(app.Node, func(f *kong.Flag) {
-		if !f.Hidden {
-			for _, name := range f.Envs {
-				entries[name] = entry{strings.ReplaceAll(f.Help, "${enum}", f.Enum), f.Default}
+	entries := make(map[string][]*entry)
+	eachFlag(app.Node, func(n *kong.Node, f *kong.Flag) {
+		if f.Hidden {
+			return
+		}
+		command := strings.TrimSpace(strings.TrimPrefix(n.FullPath(), app.Name))
+		help := strings.ReplaceAll(f.Help, "${enum}", f.Enum)
+		for _, name := range f.Envs {
+			i := slices.IndexFunc(entries[name], func(e *entry) bool { return e.help == help && e.def == f.Default })
+			if i < 0 {
+				i = len(entries[name])
+				entries[name] = append(entries[name], &entry{help: help, def: f.Default})
 			}
+			entries[name][i].commands = append(entries[name][i].commands, command)
 		}
 	})
 	secrets := secretVariables(app)
 	var b strings.Builder
-	b.WriteString("# Every setting of audittrail as an environment variable, with its default. A flag of the same name wins.\n# A variable of this prefix that is not listed here is an error at start.\n")
+	b.WriteString("# Every setting of audittrail as an environment variable, with its default and the commands that take it. A flag of the same name wins; an empty\n" +
+		"# variable is one that is not set. A variable of this prefix that is not listed here is ignored with a warning.\n")
 	for _, name := range flagVariables(app) {
-		e, ok := entries[name]
-		if !ok {
-			continue
+		if len(entries[name]) > 0 {
+			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", e.help, name, e.def)
-		for _, s := range secrets {
-			if s == name {
-				fmt.Fprintf(&b, "#%s_FILE=\n", name)
+		for _, e := range entries[name] {
+			commands := strings.Join(e.commands, ", ")
+			if commands == "" {
+				commands = "all"
 			}
+			fmt.Fprintf(&b, "# %s [%s]\n#%s=%s\n", e.help, commands, name, e.def)
+		}
+		if slices.Contains(secrets, name) {
+			fmt.Fprintf(&b, "#%s_FILE=\n", name)
 		}
 	}
 	path := filepath.Join("..", "..", ".env.example")

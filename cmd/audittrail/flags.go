@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 
@@ -18,9 +20,17 @@ type kafkaFlags struct {
 func (f kafkaFlags) config() (kafka.Config, error) {
 	c := kafka.Config{Brokers: f.Kafka, TopicPrefix: f.TopicPrefix}
 	if len(f.Kafka) == 0 {
-		return c, fmt.Errorf("no Kafka broker given: use --kafka HOST:PORT")
+		return c, usagef("no Kafka broker given: use --kafka HOST:PORT, or AUDITTRAIL_KAFKA")
 	}
-	return c, c.Validate()
+	for _, b := range f.Kafka {
+		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+			return c, usagef("--kafka %s: expected HOST:PORT, such as localhost:9092", b)
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return c, usageError{err}
+	}
+	return c, nil
 }
 
 // clickhouseFlags say how to reach ClickHouse.
@@ -30,15 +40,32 @@ type clickhouseFlags struct {
 	ClickhousePassword string   `secret:"" help:"ClickHouse password; better given in the environment, or as AUDITTRAIL_CLICKHOUSE_PASSWORD_FILE."`
 }
 
+// client returns a client for a command that is soon done: ClickHouse answers and has the database.
 func (f clickhouseFlags) client() (*clickhouse.Client, error) {
+	ch, err := f.patientClient()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkClickHouse(ch, f.Clickhouse, true); err != nil {
+		return nil, errors.Join(err, ch.Close())
+	}
+	return ch, nil
+}
+
+// patientClient returns a client for a service, which waits for ClickHouse as long as it takes.
+func (f clickhouseFlags) patientClient() (*clickhouse.Client, error) {
 	if len(f.Clickhouse) == 0 {
-		return nil, fmt.Errorf("no ClickHouse given: use --clickhouse URL")
+		return nil, usagef("no ClickHouse given: use --clickhouse URL, or AUDITTRAIL_CLICKHOUSE")
 	}
 	password, err := secret(f.ClickhousePassword, "AUDITTRAIL_CLICKHOUSE_PASSWORD_FILE")
 	if err != nil {
 		return nil, err
 	}
-	return clickhouse.New(clickhouse.Options{URLs: f.Clickhouse, Username: f.ClickhouseUser, Password: password})
+	ch, err := clickhouse.New(clickhouse.Options{URLs: f.Clickhouse, Username: f.ClickhouseUser, Password: password})
+	if err != nil {
+		return nil, usagef("--clickhouse: %s", strings.TrimPrefix(err.Error(), "clickhouse: "))
+	}
+	return ch, nil
 }
 
 // secret returns value, or else what the file holds that the variable names.
@@ -48,7 +75,7 @@ func secret(value, fileVariable string) (string, error) {
 	case path == "":
 		return value, nil
 	case value != "":
-		return "", fmt.Errorf("%s and its value are both given: give one", fileVariable)
+		return "", usagef("%s and its value are both given: give one", fileVariable)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -68,13 +95,24 @@ type target struct {
 	kafkaFlags
 }
 
+// config returns the way to Kafka for a command that is soon done: Kafka answers and has the topic of events.
 func (t target) config() (kafka.Config, error) {
+	hint := kafkaHint
 	if len(t.Kafka) == 0 {
 		e, err := readEndpoints(t.Data)
 		if err != nil {
 			return kafka.Config{}, err
 		}
-		t.Kafka = []string{e.Kafka}
+		t.Kafka, hint = []string{e.Kafka}, staleHint(t.Data)
 	}
-	return t.kafkaFlags.config()
+	cfg, err := t.kafkaFlags.config()
+	if err != nil {
+		return cfg, err
+	}
+	return cfg, checkKafka(cfg, hint, cfg.Topic(kafka.TopicEvents))
+}
+
+// staleHint is for an address that a pipeline has left in its folder.
+func staleHint(data string) string {
+	return fmt.Sprintf("does `audittrail up` still run? The address is from %s", endpointsPath(data))
 }

@@ -12,16 +12,16 @@ import (
 type generateCmd struct {
 	target
 	Count    uint64        `help:"Publish so many events."`
-	Rate     float64       `help:"Events a second; 0: as fast as Kafka takes them."`
-	Duration time.Duration `help:"Publish for so long."`
+	Rate     float64       `min:"0" help:"Events a second; 0: as fast as Kafka takes them."`
+	Duration time.Duration `min:"0" help:"Publish for so long."`
 	Seed     uint64        `help:"Chooses the events: the same seed makes the same ones; 0: from the clock."`
-	Span     time.Duration `help:"Spread the events' times over so long before now, instead of now."`
+	Span     time.Duration `min:"0" help:"Spread the events' times over so long before now, instead of now."`
 }
 
 // Run publishes made-up events.
 func (c *generateCmd) Run(e *env) error {
 	if c.Count == 0 && c.Duration == 0 && c.Rate == 0 {
-		return fmt.Errorf("how many events? Give --count, --duration or --rate (which goes on until it is interrupted)")
+		return usagef("how many events? Give --count, --duration or --rate (which goes on until it is interrupted)")
 	}
 	return publish(e, c.target, "generate", func(ctx context.Context, p *producer.Producer, bar *progress) error {
 		g, err := generate.New(generate.Options{

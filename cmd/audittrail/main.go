@@ -52,54 +52,46 @@ func main() {
 func execute(args []string) int {
 	var c cli
 	parser := newParser(&c)
-	if err := checkEnvironment(parser.Model, os.Environ()); err != nil {
-		fmt.Fprintf(os.Stderr, "audittrail: %v\n", err)
-		return 2
-	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	kctx, err := parser.Parse(args)
+	kctx, err := parse(parser, args)
 	if err != nil {
-		var pe *kong.ParseError
-		if errors.As(err, &pe) && pe.Context != nil {
-			fmt.Fprintf(os.Stderr, "audittrail: %v\nTry `%s --help`.\n", err, commandPath(pe.Context))
-		} else {
-			fmt.Fprintf(os.Stderr, "audittrail: %v\n", err)
-		}
-		return 2
+		return report(err)
 	}
 	log, err := ops.NewLogger(os.Stderr, c.LogFormat, c.LogLevel)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "audittrail: %v\n", err)
-		return 2
+		return report(usageError{err})
+	}
+	if !c.Clickhouse.Child { // whose parent has told already
+		warnOfUnknownVariables(log, parser.Model, os.Environ())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	// A second signal ends the process at once: whoever sends it does not want to wait.
 	context.AfterFunc(ctx, stop)
 	if err := kctx.Run(&env{ctx: ctx, log: log}); err != nil {
-		fmt.Fprintf(os.Stderr, "audittrail: %v\n", err)
-		return 1
+		return report(err)
 	}
 	return 0
 }
 
+// report says what went wrong and returns the exit status.
+func report(err error) int {
+	fmt.Fprintf(os.Stderr, "audittrail: %v\n", err)
+	if usage := (usageError{}); errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
 func newParser(c *cli) *kong.Kong {
-	return kong.Must(c,
+	k := kong.Must(c,
 		kong.Name("audittrail"),
 		kong.Description(description),
 		kong.DefaultEnvars(envPrefix),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.ValueFormatter(flagHelp),
 	)
-}
-
-func commandPath(ctx *kong.Context) string {
-	if cmd := ctx.Command(); cmd != "" {
-		return "audittrail " + cmd
-	}
-	return "audittrail"
+	addExamples(k.Model.Node, "")
+	return k
 }
 
 type versionCmd struct{}

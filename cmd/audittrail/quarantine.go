@@ -4,22 +4,46 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"text/tabwriter"
 	"time"
 
 	"github.com/audittrail/audittrail/consumer"
+	"github.com/audittrail/audittrail/internal/clickhouse"
 )
 
 type quarantineCmd struct {
 	List    quarantineListCmd    `cmd:"" help:"List the records that could not be read, latest first."`
-	Show    quarantineShowCmd    `cmd:"" help:"Show one record whole, as JSON with its value in base64, or its bytes alone."`
+	Show    quarantineShowCmd    `cmd:"" help:"Show one record: why it was put aside, and what is in it."`
 	Redrive quarantineRedriveCmd `cmd:"" help:"Publish records again that can be read by now."`
 }
 
+// tableTarget is a way to ClickHouse alone: a given address, or else that of a running `audittrail up`.
+type tableTarget struct {
+	dataFlag
+	clickhouseFlags
+}
+
+func (t tableTarget) open() (*clickhouse.Client, error) {
+	if len(t.Clickhouse) > 0 {
+		return t.client()
+	}
+	e, err := readEndpoints(t.Data)
+	if err != nil {
+		return nil, err
+	}
+	t.Clickhouse = []string{e.ClickHouse}
+	ch, err := t.client()
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s)", err, staleHint(t.Data))
+	}
+	return ch, nil
+}
+
 type quarantineFilter struct {
-	Reason string        `help:"Only those with this reason."`
-	Since  time.Duration `help:"Only those of the last such time, such as 24h."`
-	Limit  int           `default:"100" help:"At most so many."`
+	Reason string        `help:"Only those with this reason, such as bad_json."`
+	Since  time.Duration `min:"0" help:"Only those of the last such time, such as 24h."`
+	Limit  int           `min:"1" default:"100" help:"At most so many, the latest."`
 }
 
 func (f quarantineFilter) filter() consumer.QuarantineFilter {
@@ -30,39 +54,69 @@ func (f quarantineFilter) filter() consumer.QuarantineFilter {
 	return out
 }
 
+// given says whether anything but the limit was asked for.
+func (f quarantineFilter) given() bool { return f.Reason != "" || f.Since > 0 }
+
+var placeForm = regexp.MustCompile(`^[A-Za-z0-9._-]+/[0-9]{1,10}/[0-9]{1,18}$`)
+
+// checkPlace refuses a place that is none before anybody is asked for it.
+func checkPlace(s string) error {
+	if !placeForm.MatchString(s) {
+		return usagef("%q is not a place: expected TOPIC/PARTITION/OFFSET as `audittrail quarantine list` prints it, such as audit.events/0/42", s)
+	}
+	return nil
+}
+
 type quarantineListCmd struct {
-	storeTarget
+	tableTarget
 	quarantineFilter
 }
 
 // Run lists the quarantine.
 func (c *quarantineListCmd) Run(e *env) error {
-	_, ch, err := c.open()
+	ch, err := c.open()
 	if err != nil {
 		return err
 	}
 	defer ch.Close()
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "TIME\tPLACE\tBYTES\tSTAGE\tREASON\tERROR")
+	n := 0
 	err = consumer.ListQuarantine(e.ctx, ch, c.filter(), func(q *consumer.Quarantined) error {
-		_, err := fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%q\n", q.Time.UTC().Format(time.RFC3339), q.Place(), q.Size, q.Stage, q.Reason, q.Error)
+		if n++; n == 1 {
+			fmt.Fprintln(w, "TIME\tPLACE\tBYTES\tSTAGE\tREASON\tERROR")
+		}
+		_, err := fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", q.Time.UTC().Format(time.RFC3339), q.Place(), q.Size, q.Stage, q.Reason, readableLine(q.Error))
 		return err
 	})
 	if ferr := w.Flush(); err == nil {
 		err = ferr
 	}
-	return err
+	switch {
+	case err != nil:
+		return err
+	case n == 0 && c.given():
+		fmt.Println("No record in quarantine is of this kind.")
+	case n == 0:
+		fmt.Println("The quarantine is empty.")
+	case n == c.Limit:
+		fmt.Fprintf(os.Stderr, "These are the latest %d; there may be more: see --limit.\n", n)
+	}
+	return nil
 }
 
 type quarantineShowCmd struct {
-	storeTarget
+	tableTarget
 	Place string `arg:"" help:"TOPIC/PARTITION/OFFSET, as list prints it."`
-	Raw   bool   `help:"Print the record's bytes alone."`
+	Raw   bool   `xor:"form" help:"Print the record's bytes alone."`
+	JSON  bool   `name:"json" xor:"form" help:"Print JSON, with the record's bytes in base64."`
 }
 
 // Run shows one record.
 func (c *quarantineShowCmd) Run(e *env) error {
-	_, ch, err := c.open()
+	if err := checkPlace(c.Place); err != nil {
+		return err
+	}
+	ch, err := c.open()
 	if err != nil {
 		return err
 	}
@@ -70,16 +124,19 @@ func (c *quarantineShowCmd) Run(e *env) error {
 	found := false
 	err = consumer.ShowQuarantine(e.ctx, ch, consumer.QuarantineFilter{Place: c.Place}, func(q *consumer.Quarantined) error {
 		found = true
-		if c.Raw {
+		switch {
+		case c.Raw:
 			_, err := os.Stdout.Write(q.Value)
 			return err
+		case c.JSON:
+			enc := json.NewEncoder(os.Stdout)
+			enc.SetIndent("", "  ")
+			return enc.Encode(q)
 		}
-		enc := json.NewEncoder(os.Stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(q)
+		return writeQuarantined(os.Stdout, q)
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("%s is not in quarantine", c.Place)
+		err = fmt.Errorf("%s is not in quarantine: `audittrail quarantine list` shows what is", c.Place)
 	}
 	return err
 }
@@ -92,6 +149,11 @@ type quarantineRedriveCmd struct {
 
 // Run publishes records again.
 func (c *quarantineRedriveCmd) Run(e *env) error {
+	if c.Place != "" {
+		if err := checkPlace(c.Place); err != nil {
+			return err
+		}
+	}
 	cfg, ch, err := c.open()
 	if err != nil {
 		return err
@@ -103,12 +165,26 @@ func (c *quarantineRedriveCmd) Run(e *env) error {
 	err = consumer.Redrive(e.ctx, cfg, ch, e.log, f, func(r consumer.Redriven) {
 		if r.Err != nil {
 			left++
-			fmt.Printf("%s: left: %v\n", r.Record.Place(), r.Err)
+			fmt.Printf("%s: left where it is: %s\n", r.Record.Place(), readableLine(r.Err.Error()))
 			return
 		}
 		again++
-		fmt.Printf("%s: published again\n", r.Record.Place())
+		fmt.Printf("%s: published again to %s\n", r.Record.Place(), r.Record.Topic)
 	})
-	fmt.Printf("%d published again, %d left\n", again, left)
+	switch all := again + left; {
+	case all == 0 && err != nil:
+		return err // nothing was done
+	case all == 0 && c.Place != "":
+		return fmt.Errorf("%s is not in quarantine: `audittrail quarantine list` shows what is", c.Place)
+	case all == 0 && c.given():
+		fmt.Println("No record in quarantine is of this kind.")
+	case all == 0:
+		fmt.Println("The quarantine is empty.")
+	default:
+		fmt.Printf("%d published again, %d left\n", again, left)
+		if all == c.Limit {
+			fmt.Fprintf(os.Stderr, "Only the latest %d were looked at; there may be more: see --limit.\n", all)
+		}
+	}
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -30,13 +31,13 @@ func (c *queryapiCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	ch, err := c.client()
+	ch, err := c.patientClient()
 	if err != nil {
 		return err
 	}
 	defer ch.Close()
 	g := run.Group{Log: e.log}
-	if err := c.start(e, &g, ln, ch, ops.NewRegistry(), new(ops.Health)); err != nil {
+	if err := c.start(e, &g, ln, ch, strings.Join(c.Clickhouse, ", "), ops.NewRegistry(), new(ops.Health)); err != nil {
 		return err
 	}
 	return g.Wait(e.ctx)
@@ -44,14 +45,14 @@ func (c *queryapiCmd) Run(e *env) error {
 
 func (f apiFlags) listener() (net.Listener, error) {
 	if err := queryapi.CheckListen(f.Listen, f.InsecureNoAuth); err != nil {
-		return nil, err
+		return nil, usagef("--listen: %w", err)
 	}
 	return listen(f.Listen, "--listen")
 }
 
 // start adds the API to the group: its probe of ClickHouse, and its server.
-func (f apiFlags) start(e *env, g *run.Group, ln net.Listener, ch *clickhouse.Client, reg *prometheus.Registry, health *ops.Health) error {
-	svc, err := queryapi.New(queryapi.Options{ClickHouse: ch, Logger: e.log, Registry: reg, Health: health, InsecureNoAuth: f.InsecureNoAuth})
+func (f apiFlags) start(e *env, g *run.Group, ln net.Listener, ch *clickhouse.Client, at string, reg *prometheus.Registry, health *ops.Health) error {
+	svc, err := queryapi.New(queryapi.Options{ClickHouse: ch, Address: at, Logger: e.log, Registry: reg, Health: health, InsecureNoAuth: f.InsecureNoAuth})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 
 type topicsCmd struct {
 	kafkaFlags
-	Partitions int32 `default:"12" help:"Partitions of the topics that carry the load."`
+	Partitions int32 `min:"1" default:"12" help:"Partitions of the topics that carry the load."`
 }
 
 // Run creates the topics that are missing.
@@ -17,13 +17,28 @@ func (c *topicsCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if c.Partitions < 1 {
-		return fmt.Errorf("--partitions %d: at least one", c.Partitions)
+	if err := checkKafka(cfg, kafkaHint); err != nil {
+		return err
 	}
 	cl, err := kafka.NewClient(cfg, e.log)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	return kafka.EnsureTopics(e.ctx, cl, cfg, kafka.Topics(c.Partitions))
+	topics := kafka.Topics(c.Partitions)
+	if err := kafka.EnsureTopics(e.ctx, cl, cfg, topics); err != nil {
+		return err
+	}
+	names := make([]string, len(topics))
+	for i, t := range topics {
+		names[i] = cfg.Topic(t.Name)
+	}
+	there, err := kafka.FetchMetadata(e.ctx, cl, names...)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		fmt.Printf("%-24s %d partitions\n", name, there.Topics[name].Partitions)
+	}
+	return nil
 }

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,8 +37,8 @@ type upCmd struct {
 	apiFlags
 	KafkaListen      string `default:"127.0.0.1:9092" placeholder:"HOST:PORT" help:"Address of the embedded broker; loopback only, it has no users."`
 	ClickhouseListen string `default:"127.0.0.1:8123" placeholder:"HOST:PORT" help:"Address of the embedded ClickHouse; loopback only, it has no users."`
-	MemoryLimit      int64  `default:"805306368" help:"Soft limit of this process's memory in bytes, the embedded ClickHouse apart (GOMEMLIMIT wins)."`
-	Partitions       int32  `default:"4" help:"Partitions of the topics that carry the load, when they are made."`
+	MemoryLimit      int64  `min:"0" default:"805306368" help:"Soft limit of this process's memory in bytes, the embedded ClickHouse apart (GOMEMLIMIT wins)."`
+	Partitions       int32  `min:"1" default:"4" help:"Partitions of the topics that carry the load, when they are made."`
 }
 
 // Timings of the consumer groups: on one machine a process that was killed is back soon, and nobody else may do its work.
@@ -44,9 +46,33 @@ const upSession = 6 * time.Second
 
 // Run runs the whole pipeline until it is told to stop.
 func (c *upCmd) Run(e *env) error {
+	// First of all: whoever starts it twice is told so, rather than that a port is in use.
+	lock, err := lockData(e, c.Data)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	g := &run.Group{Log: e.log}
-	err := c.run(e, g)
-	return errors.Join(err, g.Stop())
+	err = c.run(e, g)
+	if errors.Is(err, errStopped) {
+		err = nil
+	}
+	if err = errors.Join(err, g.Stop()); err == nil {
+		fmt.Println("Stopped. The data stays in", c.Data)
+	}
+	return err
+}
+
+// errStopped says that the process was told to stop before everything was ready.
+var errStopped = errors.New("stopped")
+
+// until waits for ready while the parts run.
+func until(e *env, g *run.Group, ready func(context.Context) error) error {
+	err := g.Until(e.ctx, ready)
+	if err != nil && e.ctx.Err() != nil {
+		return errStopped
+	}
+	return err
 }
 
 func (c *upCmd) run(e *env, g *run.Group) error {
@@ -59,22 +85,22 @@ func (c *upCmd) run(e *env, g *run.Group) error {
 		return err
 	}
 	defer api.Close()
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
-	}
 	sup, err := c.supervise(e, c.Data, c.ClickhouseListen)
 	if err != nil {
 		return err
 	}
-	b, err := broker.Start(broker.Options{DataDir: filepath.Join(c.Data, "kafka"), Listen: c.KafkaListen, LockWait: 5 * time.Second, Logger: e.log})
+	b, err := broker.Start(broker.Options{DataDir: filepath.Join(c.Data, "kafka"), Listen: c.KafkaListen, LockWait: lockWait, Logger: e.log})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = listenError(c.KafkaListen, "--kafka-listen", err)
+	}
 	if err != nil {
-		return fmt.Errorf("%w (choose another address with --kafka-listen; port 0 picks a free one)", err)
+		return err
 	}
 	// Of a run that was killed: nobody must take its addresses for ours.
 	if err := removeEndpoints(c.Data); err != nil {
 		return err
 	}
-	at := endpoints{API: "http://" + api.Addr().String(), Kafka: b.Addr(), ClickHouse: sup.URL()}
+	at := endpoints{API: "http://" + dialable(api.Addr()), Kafka: b.Addr(), ClickHouse: sup.URL()}
 	g.Start("broker", b.Run)
 	g.Start("clickhouse", sup.Run)
 
@@ -84,25 +110,21 @@ func (c *upCmd) run(e *env, g *run.Group) error {
 	}
 	defer ch.Close()
 	kcfg := kafka.Config{Brokers: []string{at.Kafka}}
-	if err := g.Until(e.ctx, func(ctx context.Context) error { return c.prepare(ctx, e, kcfg, ch, sup) }); err != nil {
+	if err := until(e, g, func(ctx context.Context) error { return c.prepare(ctx, e, kcfg, ch, sup) }); err != nil {
 		return err
 	}
 	reg, health := ops.NewRegistry(), new(ops.Health)
-	if err := c.services(e, g, api, kcfg, ch, reg, health); err != nil {
+	if err := c.services(e, g, api, kcfg, ch, at.ClickHouse, reg, health); err != nil {
 		return err
 	}
-	if err := g.Until(e.ctx, awaitReady(at.API)); err != nil {
+	if err := until(e, g, awaitReady(at.API)); err != nil {
 		return err
 	}
 	if err := at.write(c.Data); err != nil {
 		return err
 	}
-	c.banner(at)
-	err = g.Wait(e.ctx)
-	if err = errors.Join(err, removeEndpoints(c.Data)); err == nil {
-		fmt.Println("Stopped. The data stays in", c.Data)
-	}
-	return err
+	fmt.Print(c.banner(at))
+	return errors.Join(g.Wait(e.ctx), removeEndpoints(c.Data))
 }
 
 // prepare makes the topics and the tables.
@@ -122,7 +144,7 @@ func (c *upCmd) prepare(ctx context.Context, e *env, kcfg kafka.Config, ch *clic
 }
 
 // services starts the consumer, the detector and the API.
-func (c *upCmd) services(e *env, g *run.Group, api net.Listener, kcfg kafka.Config, ch *clickhouse.Client, reg *prometheus.Registry, health *ops.Health) error {
+func (c *upCmd) services(e *env, g *run.Group, api net.Listener, kcfg kafka.Config, ch *clickhouse.Client, at string, reg *prometheus.Registry, health *ops.Health) error {
 	con, err := consumer.New(consumer.Options{
 		Kafka: kcfg, ClickHouse: ch, SessionTimeout: upSession, InstanceID: "up", Inserts: 2, MemoryBytes: 256 << 20, Logger: e.log, Registry: reg, Health: health,
 	})
@@ -135,9 +157,14 @@ func (c *upCmd) services(e *env, g *run.Group, api net.Listener, kcfg kafka.Conf
 	if err != nil {
 		return err
 	}
+	probe, err := probeKafka(kcfg, health, e.log, kafka.TopicEvents, kafka.TopicMatches, kafka.TopicAlerts)
+	if err != nil {
+		return err
+	}
+	g.Start("kafka probe", probe.Run)
 	g.Start("consumer", con.Run)
 	g.Start("detector", det.Run)
-	return c.start(e, g, api, ch, reg, health)
+	return c.start(e, g, api, ch, at, reg, health)
 }
 
 // awaitReady returns a function that waits until the API says that everything is ready.
@@ -164,12 +191,12 @@ func awaitReady(api string) func(context.Context) error {
 }
 
 // banner says what is where and what to try next.
-func (c *upCmd) banner(at endpoints) {
+func (c *upCmd) banner(at endpoints) string {
 	data := ""
 	if c.Data != defaultData() {
-		data = " --data " + c.Data
+		data = " --data " + quote(c.Data)
 	}
-	fmt.Print(strings.NewReplacer("{api}", at.API, "{kafka}", at.Kafka, "{clickhouse}", at.ClickHouse, "{data}", data).Replace(`
+	return strings.NewReplacer("{api}", at.API, "{kafka}", at.Kafka, "{clickhouse}", at.ClickHouse, "{program}", quote(os.Args[0]), "{data}", data).Replace(`
 audittrail is ready.
 
   API         {api}/api/logs/
@@ -179,14 +206,30 @@ audittrail is ready.
 
 In a second terminal, try:
 
-  bin/audittrail generate --count 10000{data}
-  bin/audittrail import sshd /var/log/auth.log{data}
+  {program} generate --count 10000{data}
+  {program} import sshd /var/log/auth.log{data}
   curl '{api}/api/logs/?action=FAILED_LOGIN&limit=3'
   curl {api}/api/alerts/
 
 Ctrl-C stops it; the data stays.
 
-`))
+`)
+}
+
+// quote makes s one word of a shell.
+func quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@+,") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// dialable is the address under which this machine reaches a listener, which may listen on all of its addresses.
+func dialable(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
 }
 
 func defaultData() string {

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/audittrail/audittrail/internal/clickhouse"
+	"github.com/audittrail/audittrail/internal/kafka"
+	"github.com/audittrail/audittrail/internal/ops"
+)
+
+// reachTimeout bounds how long a command that is soon done waits for the first answers of Kafka and of ClickHouse. Services wait for ever.
+const reachTimeout = 5 * time.Second
+
+// What to look at when a server does not answer.
+const (
+	kafkaHint      = "is --kafka (AUDITTRAIL_KAFKA) right?"
+	clickhouseHint = "is --clickhouse (AUDITTRAIL_CLICKHOUSE) right?"
+)
+
+// checkKafka makes sure that Kafka answers, has the topics, and that the brokers it names can be reached, so that a command fails within seconds and says
+// what to look at.
+func checkKafka(cfg kafka.Config, hint string, topics ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), reachTimeout)
+	defer cancel()
+	at := strings.Join(cfg.Brokers, ", ")
+	cl, err := kafka.NewClient(cfg, nil)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if _, err := kafka.FetchMetadata(ctx, cl); err != nil {
+		return fmt.Errorf("cannot reach Kafka at %s: %s: is it running, and %s", at, reason(ctx, err), hint)
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	if _, err := kafka.FetchMetadata(ctx, cl, topics...); err != nil {
+		return fmt.Errorf("%w (Kafka at %s; `audittrail topics` creates what is missing)", err, at)
+	}
+	if _, err := kafka.FetchEndOffsets(ctx, cl, topics...); err != nil {
+		return fmt.Errorf("kafka answers at %s, but not all brokers that it names (advertised.listeners) can be reached from here: %s", at, reason(ctx, err))
+	}
+	return nil
+}
+
+// reason is why there was no answer.
+func reason(ctx context.Context, err error) string {
+	if ctx.Err() != nil {
+		return fmt.Sprintf("no answer within %s", reachTimeout)
+	}
+	return ops.Explain(err)
+}
+
+// checkClickHouse makes sure that ClickHouse answers, and that the database is there if it is needed.
+func checkClickHouse(ch *clickhouse.Client, urls []string, needDatabase bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), reachTimeout)
+	defer cancel()
+	const unknownDatabase = 81
+	err := ch.Ping(ctx)
+	at := strings.Join(urls, ", ")
+	var answer *clickhouse.Exception
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &answer):
+		return fmt.Errorf("cannot reach ClickHouse at %s: %s: is it running, and %s", at, reason(ctx, err), clickhouseHint)
+	case answer.Code == unknownDatabase && !needDatabase:
+		return nil
+	case answer.Code == unknownDatabase:
+		return fmt.Errorf("there is no database %s in ClickHouse at %s: `audittrail migrate` creates it", clickhouse.Database, at)
+	default:
+		return fmt.Errorf("%w (ClickHouse at %s)", err, at)
+	}
+}
+
+// probeKafka is a service's condition "kafka": it answers and has the topics.
+func probeKafka(cfg kafka.Config, health *ops.Health, log *slog.Logger, topics ...string) (*ops.Probe, error) {
+	cl, err := kafka.NewClient(cfg, nil) // silent: the probe says what there is to say
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(topics))
+	for i, topic := range topics {
+		names[i] = cfg.Topic(topic)
+	}
+	p := &ops.Probe{
+		Name: "kafka", Where: strings.Join(cfg.Brokers, ", "), Health: health, Log: log,
+		Hint: "is it running, and " + kafkaHint + " `audittrail topics` creates topics that are missing",
+		Ask:  func(ctx context.Context) error { _, err := kafka.FetchMetadata(ctx, cl, names...); return err },
+	}
+	p.Init()
+	return p, nil
+}
+
+// probeClickHouse is the condition "clickhouse answers" of a service that has more to say about ClickHouse by itself.
+func probeClickHouse(ch *clickhouse.Client, urls []string, health *ops.Health, log *slog.Logger) *ops.Probe {
+	p := &ops.Probe{
+		Name: "clickhouse answers", Where: strings.Join(urls, ", "), Health: health, Log: log,
+		Hint: "is it running, and " + clickhouseHint + " `audittrail migrate` creates tables that are missing", Ask: ch.Ping,
+	}
+	p.Init()
+	return p
+}

@@ -25,50 +25,54 @@ const (
 // checkKafka makes sure that Kafka answers, has the topics, and that the brokers it names can be reached, so that a command fails within seconds and says
 // what to look at.
 func checkKafka(cfg kafka.Config, hint string, topics ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), reachTimeout)
-	defer cancel()
-	at := strings.Join(cfg.Brokers, ", ")
 	cl, err := kafka.NewClient(cfg, nil)
 	if err != nil {
 		return err
 	}
-	defer cl.Close()
-	if _, err := kafka.FetchMetadata(ctx, cl); err != nil {
-		return fmt.Errorf("cannot reach Kafka at %s: %s: is it running, and %s", at, reason(ctx, err), hint)
+	defer func() { go cl.Close() }() // which waits for a request that has no answer
+	at := strings.Join(cfg.Brokers, ", ")
+	err = withinReach(func(ctx context.Context) error { _, err := kafka.FetchMetadata(ctx, cl); return err })
+	if err != nil {
+		return fmt.Errorf("cannot reach Kafka at %s: is it running, and %s", refused(at, err), hint)
 	}
 	if len(topics) == 0 {
 		return nil
 	}
-	if _, err := kafka.FetchMetadata(ctx, cl, topics...); err != nil {
+	err = withinReach(func(ctx context.Context) error { _, err := kafka.FetchMetadata(ctx, cl, topics...); return err })
+	if err != nil {
 		return fmt.Errorf("%w (Kafka at %s; `audittrail topics` creates what is missing)", err, at)
 	}
-	if _, err := kafka.FetchEndOffsets(ctx, cl, topics...); err != nil {
-		return fmt.Errorf("kafka answers at %s, but not all brokers that it names (advertised.listeners) can be reached from here: %s", at, reason(ctx, err))
+	err = withinReach(func(ctx context.Context) error { _, err := kafka.FetchEndOffsets(ctx, cl, topics...); return err })
+	if err != nil {
+		return fmt.Errorf("kafka answers at %s, but one of the brokers that it names (advertised.listeners) cannot be reached from here: %s", at, ops.Explain(err))
 	}
 	return nil
 }
 
-// reason is why there was no answer.
-func reason(ctx context.Context, err error) string {
-	if ctx.Err() != nil {
-		return fmt.Sprintf("no answer within %s", reachTimeout)
+func withinReach(ask func(context.Context) error) error {
+	return ops.Within(context.Background(), reachTimeout, ask)
+}
+
+// refused is an address and why there is no answer from it, in which it need not stand again.
+func refused(at string, err error) string {
+	why := ops.Explain(err)
+	if where, rest, ok := strings.Cut(why, ": "); ok && strings.HasSuffix(strings.TrimSuffix(at, "/"), where) {
+		why = rest
 	}
-	return ops.Explain(err)
+	return at + ": " + why
 }
 
 // checkClickHouse makes sure that ClickHouse answers, and that the database is there if it is needed.
 func checkClickHouse(ch *clickhouse.Client, urls []string, needDatabase bool) error {
-	ctx, cancel := context.WithTimeout(context.Background(), reachTimeout)
-	defer cancel()
 	const unknownDatabase = 81
-	err := ch.Ping(ctx)
+	err := withinReach(ch.Ping)
 	at := strings.Join(urls, ", ")
 	var answer *clickhouse.Exception
 	switch {
 	case err == nil:
 		return nil
 	case !errors.As(err, &answer):
-		return fmt.Errorf("cannot reach ClickHouse at %s: %s: is it running, and %s", at, reason(ctx, err), clickhouseHint)
+		return fmt.Errorf("cannot reach ClickHouse at %s: is it running, and %s", refused(at, err), clickhouseHint)
 	case answer.Code == unknownDatabase && !needDatabase:
 		return nil
 	case answer.Code == unknownDatabase:
@@ -97,10 +101,10 @@ func probeKafka(cfg kafka.Config, health *ops.Health, log *slog.Logger, topics .
 	return p, nil
 }
 
-// probeClickHouse is the condition "clickhouse answers" of a service that has more to say about ClickHouse by itself.
+// probeClickHouse is the condition "clickhouse connection" of a service that has more to say about ClickHouse by itself.
 func probeClickHouse(ch *clickhouse.Client, urls []string, health *ops.Health, log *slog.Logger) *ops.Probe {
 	p := &ops.Probe{
-		Name: "clickhouse answers", Where: strings.Join(urls, ", "), Health: health, Log: log,
+		Name: "clickhouse connection", Where: strings.Join(urls, ", "), Health: health, Log: log,
 		Hint: "is it running, and " + clickhouseHint + " `audittrail migrate` creates tables that are missing", Ask: ch.Ping,
 	}
 	p.Init()

@@ -23,7 +23,7 @@ type Probe struct {
 	Name string
 	// Where is the server's address, and Hint what to look at when it does not answer; both are for people.
 	Where, Hint string
-	// Ask returns nil when the server answers as it should. It must return soon after its context ends.
+	// Ask returns nil when the server answers as it should, and ends at some time after its context.
 	Ask func(context.Context) error
 	// Health gets the condition. Required, as is Log.
 	Health *Health
@@ -76,7 +76,7 @@ func (p *Probe) Run(ctx context.Context) error {
 			told, waited = time.Now(), true
 		case err == nil:
 			if waited {
-				p.Log.Info(p.Name + " answers")
+				p.Log.Info(p.Name+" answers", "address", p.Where)
 			}
 			told, waited = time.Time{}, false
 			select {
@@ -94,15 +94,38 @@ func (p *Probe) Run(ctx context.Context) error {
 }
 
 func (p *Probe) ask(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	err := p.Ask(ctx)
-	switch {
-	case err == nil:
+	err := Within(ctx, p.timeout, p.Ask)
+	if err == nil {
 		return nil
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("%s: no answer within %s", p.Where, p.timeout)
-	default:
-		return errors.New(Explain(err))
 	}
+	why := Explain(err)
+	if errors.As(err, new(noAnswer)) {
+		why = p.Where + ": " + why
+	}
+	return errors.New(why)
+}
+
+// noAnswer is the error of a server that let the time pass.
+type noAnswer struct{ within time.Duration }
+
+func (n noAnswer) Error() string { return fmt.Sprintf("no answer within %s", n.within) }
+
+// Within calls ask and returns its error, or that there was no answer in the time given. Clients may notice the end of their context late, as Kafka's does
+// in the middle of a request: ask is not waited for then, and ends by itself.
+func Within(ctx context.Context, timeout time.Duration, ask func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- ask(limited) }()
+	select {
+	case err := <-answer:
+		if err == nil || limited.Err() == nil {
+			return err
+		}
+	case <-limited.Done():
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return noAnswer{timeout}
 }

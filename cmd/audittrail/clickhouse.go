@@ -51,7 +51,7 @@ func (c *clickhouseCmd) Run(e *env) error {
 		return err
 	}
 	defer lock.Close()
-	g := run.Group{Log: e.log}
+	g := run.Group{Log: e.log, StopTimeout: stopTimeout}
 	sup, err := c.engineFlags.supervise(e, c.Data, c.ClickhouseListen)
 	if err != nil {
 		return err

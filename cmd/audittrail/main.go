@@ -63,14 +63,32 @@ func execute(args []string) int {
 	if !c.Clickhouse.Child { // whose parent has told already
 		warnOfUnknownVariables(log, parser.Model, os.Environ())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	// A second signal ends the process at once: whoever sends it does not want to wait.
-	context.AfterFunc(ctx, stop)
 	if err := kctx.Run(&env{ctx: ctx, log: log}); err != nil {
 		return report(err)
 	}
 	return 0
+}
+
+// untilSignal returns a context that ends when the process is told to stop. A second signal ends the process at once: whoever sends it does not want to wait.
+func untilSignal() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		again := <-signals
+		fmt.Fprintln(os.Stderr, "audittrail: ended at once, on the second signal")
+		// Not left to the signal's own effect: a shell starts background jobs with SIGINT ignored.
+		code := 1
+		if number, ok := again.(syscall.Signal); ok {
+			code = 128 + int(number)
+		}
+		os.Exit(code)
+	}()
+	return ctx, cancel
 }
 
 // report says what went wrong and returns the exit status.

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -85,10 +88,85 @@ func TestServicesRunApart(t *testing.T) {
 	p.eventually("the alerts", func() bool { addresses, alerts := p.attackers("ssh"); return addresses == 101 && alerts == 101 })
 	once("verify", "--kafka", p.at.Kafka, "--clickhouse", p.at.ClickHouse)
 
-	for i := len(services) - 1; i >= 0; i-- {
-		_ = services[i].Process.Signal(syscall.SIGTERM)
-		if err := services[i].Wait(); err != nil {
-			t.Errorf("%v ended with %v", services[i].Args[1:], err)
+	stop := func(cmd *exec.Cmd) {
+		t.Helper()
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v ended with %v", cmd.Args[1:], err)
+		}
+	}
+	stop(services[3])
+	stop(services[2])
+	// Kafka goes away under the consumer, which says so.
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.eventually("the consumer to miss Kafka", func() bool {
+		status, body := fetch(t, "http://"+consumerOps+"/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "kafka: "+p.at.Kafka+": ") && !strings.Contains(body, "clickhouse")
+	})
+	if status, _ := fetch(t, "http://"+consumerOps+"/livez"); status != http.StatusOK {
+		t.Errorf("/livez answers %d without Kafka", status)
+	}
+	stop(services[1])
+	stop(services[0])
+}
+
+// fetch returns status and body, 0 when nobody answers.
+func fetch(t *testing.T, url string) (int, string) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		return 0, ""
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// TestServicesSayWhatTheyWaitFor: nobody is at their addresses. They live, are not ready, name the address in the log and in /readyz, and stop when told.
+func TestServicesSayWhatTheyWaitFor(t *testing.T) {
+	const nobody = "127.0.0.1:1"
+	for _, c := range []struct {
+		args    []string
+		listen  string
+		missing []string
+	}{
+		{[]string{"consumer", "--kafka", nobody, "--clickhouse", "http://" + nobody}, "--metrics-listen", []string{"kafka", "clickhouse connection"}},
+		{[]string{"detector", "--kafka", nobody}, "--metrics-listen", []string{"kafka"}},
+		{[]string{"queryapi", "--clickhouse", "http://" + nobody}, "--listen", []string{"clickhouse"}},
+	} {
+		addr := freeAddr(t)
+		p := &pipeline{t: t, log: filepath.Join(t.TempDir(), "log")}
+		log, err := os.Create(p.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(binary(t), append(c.args, c.listen, addr)...)
+		cmd.Stdout, cmd.Stderr = log, log
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		log.Close()
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		for _, what := range c.missing {
+			p.eventually(c.args[0]+" to miss "+what, func() bool {
+				status, body := fetch(t, "http://"+addr+"/readyz")
+				return status == http.StatusServiceUnavailable && strings.Contains(body, what+": "+nobody+": connection refused\n")
+			})
+			if out := p.output(); strings.Count(out, `"waiting for `+what+`" address=`) != 1 || !strings.Contains(out, "is it running") {
+				t.Errorf("%s does not say once that it waits for %s:\n%s", c.args[0], what, out)
+			}
+		}
+		if status, _ := fetch(t, "http://"+addr+"/livez"); status != http.StatusOK {
+			t.Errorf("%s: /livez answers %d", c.args[0], status)
+		}
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s ended with %v\n%s", c.args[0], err, p.output())
 		}
 	}
 }

@@ -52,16 +52,16 @@ func (c *upCmd) Run(e *env) error {
 		return err
 	}
 	defer lock.Close()
-	g := &run.Group{Log: e.log}
+	g := &run.Group{Log: e.log, StopTimeout: stopTimeout}
 	err = c.run(e, g)
-	if errors.Is(err, errStopped) {
-		err = nil
-	}
 	if err = errors.Join(err, g.Stop()); err == nil {
 		fmt.Println("Stopped. The data stays in", c.Data)
 	}
 	return err
 }
+
+// stopTimeout bounds the stop of each part. It is longer than the supervisor of the embedded ClickHouse waits before it kills its child.
+const stopTimeout = 25 * time.Second
 
 // errStopped says that the process was told to stop before everything was ready.
 var errStopped = errors.New("stopped")
@@ -75,7 +75,7 @@ func until(e *env, g *run.Group, ready func(context.Context) error) error {
 	return err
 }
 
-func (c *upCmd) run(e *env, g *run.Group) error {
+func (c *upCmd) run(e *env, g *run.Group) (err error) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(c.MemoryLimit)
 	}
@@ -84,7 +84,6 @@ func (c *upCmd) run(e *env, g *run.Group) error {
 	if err != nil {
 		return err
 	}
-	defer api.Close()
 	sup, err := c.supervise(e, c.Data, c.ClickhouseListen)
 	if err != nil {
 		return err
@@ -109,6 +108,12 @@ func (c *upCmd) run(e *env, g *run.Group) error {
 		return err
 	}
 	defer ch.Close()
+	defer func() {
+		if errors.Is(err, errStopped) {
+			err = nil
+		}
+		err = errors.Join(err, g.Stop()) // before the client is closed, which the parts use
+	}()
 	kcfg := kafka.Config{Brokers: []string{at.Kafka}}
 	if err := until(e, g, func(ctx context.Context) error { return c.prepare(ctx, e, kcfg, ch, sup) }); err != nil {
 		return err

@@ -341,6 +341,7 @@ func TestAnyKafkaClientCanPublish(t *testing.T) {
 	p.eventually("the broken records in quarantine", func() bool {
 		return p.clickhouse("SELECT count() FROM audit.quarantine WHERE reason != ''") == fmt.Sprint(len(broken))
 	})
+	checkQuarantineCommands(t, p, len(broken))
 	// 2 rows, 5 quarantined and no hole make 7 offsets.
 	p.eventually("the ledger to add up", func() bool {
 		return p.clickhouse("SELECT sum(rows), sum(quarantined), sum(holes), sum(end_offset - first_offset) FROM audit.ledger FINAL WHERE src_topic = 'audit.events'") == "2\t5\t0\t7"
@@ -350,7 +351,9 @@ func TestAnyKafkaClientCanPublish(t *testing.T) {
 
 func TestKilledPipelineStartsAgain(t *testing.T) {
 	p := up(t, filepath.Join(t.TempDir(), "data"))
-	p.must("generate", "--count", "20000")
+	if out := p.must("generate", "--count", "20000"); strings.Contains(out, "\x1b") {
+		t.Errorf("a progress bar where there is no terminal: %q", out)
+	}
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 	p = up(t, p.data)

@@ -85,7 +85,7 @@ func New(opt Options) (*Service, error) {
 	}
 	s := &Service{opt: opt, metrics: m, slots: make(chan struct{}, opt.MaxQueries), maxPageBytes: maxPageBytes}
 	s.probing = &ops.Probe{
-		Name: "clickhouse", Where: opt.Address, Hint: "is it running, and is --clickhouse right?", Ask: s.probe, Health: opt.Health, Log: opt.Logger,
+		Name: "clickhouse", Where: opt.Address, Hint: "is it running, is --clickhouse right, and were the tables made with `audittrail migrate`?", Ask: s.probe, Health: opt.Health, Log: opt.Logger,
 	}
 	s.probing.Init()
 	return s, nil

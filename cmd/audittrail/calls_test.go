@@ -29,6 +29,10 @@ func TestWrongCallsAreExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	const nobody = "127.0.0.1:1"
+	stale := t.TempDir() // of a pipeline that was killed
+	if err := (endpoints{API: "http://" + nobody, Kafka: nobody, ClickHouse: "http://" + nobody}).write(stale); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		call string
 		env  string
@@ -50,6 +54,8 @@ func TestWrongCallsAreExplained(t *testing.T) {
 		{"migrate --clickhouse http://" + nobody, "", 1, "cannot reach ClickHouse at http://127.0.0.1:1: connection refused: is it running, and is --clickhouse (AUDITTRAIL_CLICKHOUSE) right?"},
 		{"migrate --clickhouse http://" + silent, "", 1, "cannot reach ClickHouse at http://" + silent + ": no answer within 5s"},
 		{"quarantine list --clickhouse http://" + nobody, "", 1, "cannot reach ClickHouse at http://127.0.0.1:1"},
+		{"generate --count 1 --data " + stale, "", 1, "cannot reach Kafka at 127.0.0.1:1: connection refused: does `audittrail up` still run? (The address is from " + stale},
+		{"quarantine list --data " + stale, "", 1, "cannot reach ClickHouse at http://127.0.0.1:1: connection refused: does `audittrail up` still run?"},
 		{"quarantine list --data /nowhere", "", 1, "start `audittrail up`"},
 		{"quarantine show nonsense --data /nowhere", "", 2, `"nonsense" is not a place: expected TOPIC/PARTITION/OFFSET`},
 		{"quarantine redrive --place audit.events/x/1 --data /nowhere", "", 2, "is not a place"},

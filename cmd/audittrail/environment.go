@@ -20,16 +20,22 @@ var notFlags = []string{"AUDITTRAIL_CACHE", "AUDITTRAIL_SLOW"}
 // sets variables such as AUDITTRAIL_PORT by itself beside a service of that name.
 func warnOfUnknownVariables(log *slog.Logger, app *kong.Application, environ []string) {
 	known, secrets := append(flagVariables(app), notFlags...), secretVariables(app)
+	var bare []string // without the prefix, which they all share
 	for _, name := range secrets {
 		known = append(known, name+"_FILE") // a secret may also be given as the name of a file that holds it
 	}
+	for _, name := range known {
+		bare = append(bare, strings.TrimPrefix(name, envPrefix+"_"))
+	}
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
-		switch near := suggest.Nearest(name, known); {
-		case !strings.HasPrefix(name, envPrefix+"_") || slices.Contains(known, name):
-		case near != "":
-			log.Warn("unknown environment variable", "name", name, "did_you_mean", near)
-		default:
+		rest, ours := strings.CutPrefix(name, envPrefix+"_")
+		if !ours || slices.Contains(known, name) {
+			continue
+		}
+		if near := suggest.Nearest(rest, bare); near != "" {
+			log.Warn("unknown environment variable", "name", name, "did_you_mean", envPrefix+"_"+near)
+		} else {
 			log.Warn("unknown environment variable", "name", name, "hint", "--help shows those of a command, .env.example all")
 		}
 	}

@@ -32,6 +32,8 @@ func TestUnknownVariablesAreTold(t *testing.T) {
 		"AUDITTRAIL_LISTN":                    "name=AUDITTRAIL_LISTN did_you_mean=AUDITTRAIL_LISTEN",
 		"AUDITTRAIL_CHILD":                    "name=AUDITTRAIL_CHILD hint=", // not for people
 		"AUDITTRAIL_SOMETHING_ELSE":           "name=AUDITTRAIL_SOMETHING_ELSE hint=",
+		"AUDITTRAIL_PORT":                     "name=AUDITTRAIL_PORT hint=", // near none but for the prefix
+		"AUDITTRAIL_KAKFA":                    "name=AUDITTRAIL_KAKFA did_you_mean=AUDITTRAIL_KAFKA",
 		"AUDITTRAIL_SLOW":                     "",
 		"OTHER_LISTN":                         "",
 	} {

@@ -46,7 +46,7 @@ func (f clickhouseFlags) client() (*clickhouse.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkClickHouse(ch, f.Clickhouse, true); err != nil {
+	if err := checkClickHouse(ch, f.Clickhouse, clickhouseHint, true); err != nil {
 		return nil, errors.Join(err, ch.Close())
 	}
 	return ch, nil
@@ -114,5 +114,5 @@ func (t target) config() (kafka.Config, error) {
 
 // staleHint is for an address that a pipeline has left in its folder.
 func staleHint(data string) string {
-	return fmt.Sprintf("does `audittrail up` still run? The address is from %s", endpointsPath(data))
+	return fmt.Sprintf("does `audittrail up` still run? (The address is from %s.)", endpointsPath(data))
 }

@@ -16,7 +16,7 @@ func (c *migrateCmd) Run(e *env) error {
 		return err
 	}
 	defer ch.Close()
-	if err := checkClickHouse(ch, c.Clickhouse, false); err != nil {
+	if err := checkClickHouse(ch, c.Clickhouse, clickhouseHint, false); err != nil {
 		return err
 	}
 	if err := ch.Migrate(e.ctx, tables.Migrations(), e.log); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -33,9 +34,12 @@ func (t tableTarget) open() (*clickhouse.Client, error) {
 		return nil, err
 	}
 	t.Clickhouse = []string{e.ClickHouse}
-	ch, err := t.client()
+	ch, err := t.patientClient()
 	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, staleHint(t.Data))
+		return nil, err
+	}
+	if err := checkClickHouse(ch, t.Clickhouse, staleHint(t.Data), true); err != nil {
+		return nil, errors.Join(err, ch.Close())
 	}
 	return ch, nil
 }

@@ -18,8 +18,8 @@ const reachTimeout = 5 * time.Second
 
 // What to look at when a server does not answer.
 const (
-	kafkaHint      = "is --kafka (AUDITTRAIL_KAFKA) right?"
-	clickhouseHint = "is --clickhouse (AUDITTRAIL_CLICKHOUSE) right?"
+	kafkaHint      = "is it running, and is --kafka (AUDITTRAIL_KAFKA) right?"
+	clickhouseHint = "is it running, and is --clickhouse (AUDITTRAIL_CLICKHOUSE) right?"
 )
 
 // checkKafka makes sure that Kafka answers, has the topics, and that the brokers it names can be reached, so that a command fails within seconds and says
@@ -33,7 +33,7 @@ func checkKafka(cfg kafka.Config, hint string, topics ...string) error {
 	at := strings.Join(cfg.Brokers, ", ")
 	err = withinReach(func(ctx context.Context) error { _, err := kafka.FetchMetadata(ctx, cl); return err })
 	if err != nil {
-		return fmt.Errorf("cannot reach Kafka at %s: is it running, and %s", refused(at, err), hint)
+		return fmt.Errorf("cannot reach Kafka at %s: %s", refused(at, err), hint)
 	}
 	if len(topics) == 0 {
 		return nil
@@ -63,7 +63,7 @@ func refused(at string, err error) string {
 }
 
 // checkClickHouse makes sure that ClickHouse answers, and that the database is there if it is needed.
-func checkClickHouse(ch *clickhouse.Client, urls []string, needDatabase bool) error {
+func checkClickHouse(ch *clickhouse.Client, urls []string, hint string, needDatabase bool) error {
 	const unknownDatabase = 81
 	err := withinReach(ch.Ping)
 	at := strings.Join(urls, ", ")
@@ -72,7 +72,7 @@ func checkClickHouse(ch *clickhouse.Client, urls []string, needDatabase bool) er
 	case err == nil:
 		return nil
 	case !errors.As(err, &answer):
-		return fmt.Errorf("cannot reach ClickHouse at %s: is it running, and %s", refused(at, err), clickhouseHint)
+		return fmt.Errorf("cannot reach ClickHouse at %s: %s", refused(at, err), hint)
 	case answer.Code == unknownDatabase && !needDatabase:
 		return nil
 	case answer.Code == unknownDatabase:
@@ -94,7 +94,7 @@ func probeKafka(cfg kafka.Config, health *ops.Health, log *slog.Logger, topics .
 	}
 	p := &ops.Probe{
 		Name: "kafka", Where: strings.Join(cfg.Brokers, ", "), Health: health, Log: log,
-		Hint: "is it running, and " + kafkaHint + " `audittrail topics` creates topics that are missing",
+		Hint: kafkaHint + " `audittrail topics` creates topics that are missing",
 		Ask:  func(ctx context.Context) error { _, err := kafka.FetchMetadata(ctx, cl, names...); return err },
 	}
 	p.Init()
@@ -105,7 +105,7 @@ func probeKafka(cfg kafka.Config, health *ops.Health, log *slog.Logger, topics .
 func probeClickHouse(ch *clickhouse.Client, urls []string, health *ops.Health, log *slog.Logger) *ops.Probe {
 	p := &ops.Probe{
 		Name: "clickhouse connection", Where: strings.Join(urls, ", "), Health: health, Log: log,
-		Hint: "is it running, and " + clickhouseHint + " `audittrail migrate` creates tables that are missing", Ask: ch.Ping,
+		Hint: clickhouseHint + " `audittrail migrate` creates tables that are missing", Ask: ch.Ping,
 	}
 	p.Init()
 	return p

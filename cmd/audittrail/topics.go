@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"text/tabwriter"
 
 	"github.com/audittrail/audittrail/internal/kafka"
 )
@@ -37,8 +39,10 @@ func (c *topicsCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "TOPIC\tPARTITIONS")
 	for _, name := range names {
-		fmt.Printf("%-24s %d partitions\n", name, there.Topics[name].Partitions)
+		fmt.Fprintf(w, "%s\t%d\n", name, there.Topics[name].Partitions)
 	}
-	return nil
+	return w.Flush()
 }

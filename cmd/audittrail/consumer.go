@@ -13,6 +13,7 @@ type consumerCmd struct {
 	kafkaFlags
 	clickhouseFlags
 	consumerFlags
+	Leave         bool   `help:"Take the static member --instance-id, which has stopped for good, out of the group, and end."`
 	MetricsListen string `default:"127.0.0.1:9464" placeholder:"HOST:PORT" help:"Address of /metrics, /livez and /readyz, or none."`
 }
 
@@ -32,6 +33,9 @@ func (c *consumerCmd) Run(e *env) error {
 	kcfg, err := c.kafkaFlags.config()
 	if err != nil {
 		return err
+	}
+	if c.Leave {
+		return c.leave(e, kcfg)
 	}
 	ch, err := c.patientClient()
 	if err != nil {
@@ -56,6 +60,16 @@ func (c *consumerCmd) Run(e *env) error {
 	}
 	g.Start("clickhouse probe", clickhouseProbe.Run)
 	return runOnKafka(e, &g, kafkaProbe, "consumer", svc.Run)
+}
+
+func (c *consumerCmd) leave(e *env, cfg kafka.Config) error {
+	if c.InstanceID == "" {
+		return usagef("--leave needs --instance-id: which member?")
+	}
+	if err := checkKafka(cfg, kafkaHint); err != nil {
+		return err
+	}
+	return consumer.Leave(e.ctx, cfg, c.Group, c.InstanceID)
 }
 
 func (f consumerFlags) options() consumer.Options {

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,9 +16,11 @@ const envPrefix = "AUDITTRAIL"
 // notFlags are variables of our prefix that are read elsewhere: by the build and by the tests.
 var notFlags = []string{"AUDITTRAIL_CACHE", "AUDITTRAIL_SLOW"}
 
-// warnOfUnknownVariables tells of variables of our prefix that mean nothing: a misspelt one would be ignored silently. It is no error, for Kubernetes
-// sets variables such as AUDITTRAIL_PORT by itself beside a service of that name.
-func warnOfUnknownVariables(log *slog.Logger, app *kong.Application, environ []string) {
+// fromKubernetes are the variables that Kubernetes sets by itself beside a service whose name begins with audittrail.
+var fromKubernetes = regexp.MustCompile(`^AUDITTRAIL(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// checkVariables refuses variables of our prefix that mean nothing: a misspelt one would be ignored silently.
+func checkVariables(app *kong.Application, environ []string) error {
 	known, secrets := append(flagVariables(app), notFlags...), secretVariables(app)
 	var bare []string // without the prefix, which they all share
 	for _, name := range secrets {
@@ -27,18 +29,23 @@ func warnOfUnknownVariables(log *slog.Logger, app *kong.Application, environ []s
 	for _, name := range known {
 		bare = append(bare, strings.TrimPrefix(name, envPrefix+"_"))
 	}
+	var unknown []string
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
 		rest, ours := strings.CutPrefix(name, envPrefix+"_")
-		if !ours || slices.Contains(known, name) {
+		if !ours || slices.Contains(known, name) || fromKubernetes.MatchString(name) {
 			continue
 		}
 		if near := suggest.Nearest(rest, bare); near != "" {
-			log.Warn("unknown environment variable", "name", name, "did_you_mean", envPrefix+"_"+near)
-		} else {
-			log.Warn("unknown environment variable", "name", name, "hint", "--help shows those of a command, .env.example all")
+			name += " (did you mean " + envPrefix + "_" + near + "?)"
 		}
+		unknown = append(unknown, name)
 	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	slices.Sort(unknown)
+	return usagef("unknown environment variable: %s\n--help shows those of a command, .env.example all.", strings.Join(unknown, ", "))
 }
 
 // forgetEmptyVariables makes an empty variable one that is not set: that is how env files and compose files leave a setting out.

@@ -1,10 +1,9 @@
 package main
 
 import (
-	"bytes"
+	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,27 +20,33 @@ func application(t *testing.T) *kong.Application {
 	return newParser(new(cli)).Model
 }
 
-func TestUnknownVariablesAreTold(t *testing.T) {
+func TestUnknownVariablesAreRefused(t *testing.T) {
 	app := application(t)
 	for name, want := range map[string]string{
-		"AUDITTRAIL_LISTEN":                   "",
-		"AUDITTRAIL_KAFKA_LISTEN":             "",
-		"AUDITTRAIL_CLICKHOUSE_PASSWORD":      "",
-		"AUDITTRAIL_CLICKHOUSE_PASSWORD_FILE": "",
-		"AUDITTRAIL_LISTEN_FILE":              "name=AUDITTRAIL_LISTEN_FILE", // not a secret
-		"AUDITTRAIL_LISTN":                    "name=AUDITTRAIL_LISTN did_you_mean=AUDITTRAIL_LISTEN",
-		"AUDITTRAIL_CHILD":                    "name=AUDITTRAIL_CHILD hint=", // not for people
-		"AUDITTRAIL_SOMETHING_ELSE":           "name=AUDITTRAIL_SOMETHING_ELSE hint=",
-		"AUDITTRAIL_PORT":                     "name=AUDITTRAIL_PORT hint=", // near none but for the prefix
-		"AUDITTRAIL_KAKFA":                    "name=AUDITTRAIL_KAKFA did_you_mean=AUDITTRAIL_KAFKA",
-		"AUDITTRAIL_SLOW":                     "",
-		"OTHER_LISTN":                         "",
+		"AUDITTRAIL_LISTEN":                         "",
+		"AUDITTRAIL_KAFKA_LISTEN":                   "",
+		"AUDITTRAIL_CLICKHOUSE_PASSWORD":            "",
+		"AUDITTRAIL_CLICKHOUSE_PASSWORD_FILE":       "",
+		"AUDITTRAIL_LISTEN_FILE":                    "AUDITTRAIL_LISTEN_FILE", // not a secret
+		"AUDITTRAIL_LISTN":                          "AUDITTRAIL_LISTN (did you mean AUDITTRAIL_LISTEN?)",
+		"AUDITTRAIL_CHILD":                          "AUDITTRAIL_CHILD", // not for people
+		"AUDITTRAIL_SOMETHING_ELSE":                 "AUDITTRAIL_SOMETHING_ELSE",
+		"AUDITTRAIL_KAKFA":                          "AUDITTRAIL_KAKFA (did you mean AUDITTRAIL_KAFKA?)",
+		"AUDITTRAIL_SLOW":                           "",
+		"AUDITTRAIL_PORT":                           "", // these are Kubernetes'
+		"AUDITTRAIL_SERVICE_HOST":                   "",
+		"AUDITTRAIL_QUERYAPI_SERVICE_PORT_HTTP":     "",
+		"AUDITTRAIL_QUERYAPI_PORT_8000_TCP_ADDR":    "",
+		"AUDITTRAIL_QUERYAPI_PORT_8000_TCP_ADDRESS": "AUDITTRAIL_QUERYAPI_PORT_8000_TCP_ADDRESS",
+		"OTHER_LISTN":                               "",
 	} {
-		var out bytes.Buffer
-		warnOfUnknownVariables(slog.New(slog.NewTextHandler(&out, nil)), app, []string{"PATH=/bin", name + "=s3cret"})
-		got := out.String()
-		if (got == "") != (want == "") || !strings.Contains(got, want) || strings.Contains(got, "s3cret") {
-			t.Errorf("%s: %q, want %q and never the value", name, got, want)
+		err := checkVariables(app, []string{"PATH=/bin", name + "=s3cret"})
+		var usage usageError
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case want != "" && (!errors.As(err, &usage) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret")):
+			t.Errorf("%s: %v, want a usage error with %q and never the value", name, err, want)
 		}
 	}
 }

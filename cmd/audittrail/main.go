@@ -56,12 +56,12 @@ func execute(args []string) int {
 	if err != nil {
 		return report(err)
 	}
+	if err := checkVariables(parser.Model, os.Environ()); err != nil {
+		return report(err)
+	}
 	log, err := ops.NewLogger(os.Stderr, c.LogFormat, c.LogLevel)
 	if err != nil {
 		return report(usageError{err})
-	}
-	if !c.Clickhouse.Child { // whose parent has told already
-		warnOfUnknownVariables(log, parser.Model, os.Environ())
 	}
 	ctx, stop := untilSignal()
 	defer stop()

@@ -23,23 +23,17 @@ func (t storeTarget) open() (kafka.Config, *clickhouse.Client, error) {
 	if err != nil {
 		return cfg, nil, err
 	}
-	if len(t.Clickhouse) == 0 {
-		e, err := readEndpoints(t.Data)
-		if err != nil {
-			return cfg, nil, err
-		}
-		t.Clickhouse = []string{e.ClickHouse}
-	}
-	ch, err := t.client()
+	ch, err := tableTarget{t.dataFlag, t.clickhouseFlags}.open()
 	return cfg, ch, err
 }
 
 type verifyCmd struct {
 	storeTarget
+	Group     string `default:"audittrail-consumer" help:"Consumer group: what it has not settled yet is its own business."`
 	From      string `placeholder:"DAY" help:"First day of storing to look at, such as 2026-11-25."`
 	To        string `placeholder:"DAY" help:"Last day of storing to look at."`
-	SkipKafka bool   `help:"Do not read the records in Kafka again for comparison."`
-	Repair    bool   `help:"Read what is missing from Kafka again and store it."`
+	SkipKafka bool   `help:"Do not ask Kafka: compare ledger, rows and statistics only."`
+	Repair    bool   `help:"Read what is missing from Kafka again and store it; make wrong statistics of days that are over anew."`
 	JSON      bool   `name:"json" help:"Print the report as JSON."`
 }
 
@@ -48,24 +42,22 @@ var errNotComplete = errors.New("the trail is not as the ledger says it should b
 
 // Run verifies that the trail is complete.
 func (c *verifyCmd) Run(e *env) error {
-	from, err := parseDay("--from", c.From)
+	opt, err := c.options()
 	if err != nil {
 		return err
 	}
-	to, err := parseDay("--to", c.To)
+	if c.SkipKafka {
+		opt.ClickHouse, err = tableTarget{c.dataFlag, c.clickhouseFlags}.open()
+	} else {
+		opt.Kafka, opt.ClickHouse, err = c.open()
+	}
 	if err != nil {
 		return err
 	}
-	cfg, ch, err := c.open()
-	if err != nil {
-		return err
-	}
-	defer ch.Close()
+	defer opt.ClickHouse.Close()
 	bar := newProgress("verify")
-	report, err := consumer.Verify(e.ctx, consumer.VerifyOptions{
-		Kafka: cfg, ClickHouse: ch, From: from, To: to, SkipKafka: c.SkipKafka, Repair: c.Repair, Logger: e.log,
-		Progress: func(done, all int) { bar.set(int64(done), int64(all)) },
-	})
+	opt.Logger, opt.Progress = e.log, func(done, all int) { bar.set(int64(done), int64(all)) }
+	report, err := consumer.Verify(e.ctx, opt)
 	bar.done()
 	if err != nil {
 		return err
@@ -85,15 +77,40 @@ func (c *verifyCmd) Run(e *env) error {
 	return nil
 }
 
+// options checks what the flags say.
+func (c *verifyCmd) options() (opt consumer.VerifyOptions, err error) {
+	opt = consumer.VerifyOptions{Group: c.Group, SkipKafka: c.SkipKafka, Repair: c.Repair}
+	if c.Repair && c.SkipKafka {
+		return opt, usagef("--repair reads from Kafka what is missing: it does not go with --skip-kafka")
+	}
+	if opt.From, err = parseDay("--from", c.From); err != nil {
+		return opt, err
+	}
+	if opt.To, err = parseDay("--to", c.To); err != nil {
+		return opt, err
+	}
+	if !opt.To.IsZero() && opt.To.Before(opt.From) {
+		return opt, usagef("--to %s is before --from %s", c.To, c.From)
+	}
+	return opt, nil
+}
+
 func printReport(r *consumer.Report) {
+	repaired := 0
 	for _, f := range r.Findings {
 		fmt.Println(f)
+		if f.Repaired {
+			repaired++
+		}
 	}
 	for _, id := range r.Repeated {
 		fmt.Printf("repeated: the event id %q is on %d records\n", id.ID, id.Records)
 	}
-	fmt.Printf("%d ranges, %d rows, %d quarantined; %d ranges compared with Kafka; %d findings, %d repeated ids\n",
-		r.Ranges, r.Events, r.Quarantined, r.FromKafka, len(r.Findings), len(r.Repeated))
+	if r.Ranges == 0 {
+		fmt.Println("nothing to verify: the ledger has no range of these days")
+	}
+	fmt.Printf("%d ranges: %d events, %d versions of alerts, %d quarantined; %d ranges compared with Kafka; %d findings, %d of them repaired; %d repeated ids\n",
+		r.Ranges, r.Events, r.AlertVersions, r.Quarantined, r.FromKafka, len(r.Findings), repaired, len(r.Repeated))
 }
 
 func parseDay(flag, s string) (time.Time, error) {
@@ -102,7 +119,7 @@ func parseDay(flag, s string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.DateOnly, s)
 	if err != nil {
-		return t, fmt.Errorf("%s %s is not a day like 2026-11-25", flag, s)
+		return t, usagef("%s %s is not a day like 2026-11-25", flag, s)
 	}
 	return t, nil
 }

@@ -45,7 +45,7 @@ func checkVariables(app *kong.Application, environ []string) error {
 		return nil
 	}
 	slices.Sort(unknown)
-	return usagef("unknown environment variable: %s\n--help shows those of a command, .env.example all.", strings.Join(unknown, ", "))
+	return usagef("unknown environment variable: %s\nTry `audittrail COMMAND --help`, or see .env.example.", strings.Join(unknown, ", "))
 }
 
 // forgetEmptyVariables makes an empty variable one that is not set: that is how env files and compose files leave a setting out.

@@ -95,20 +95,25 @@ func (k *committer) commit(ctx context.Context, lanes []*lane) (again []*lane) {
 		return lanes
 	}
 	snaps := make(map[partitionKey]snapshot, len(lanes))
-	offsets := make(map[string]map[int32]kgo.EpochOffset)
 	for _, l := range lanes {
-		s, ok := l.snapshot(k.c.opt.Now())
-		if !ok {
-			continue
+		if s, ok := l.snapshot(k.c.opt.Now()); ok {
+			snaps[l.key] = s
 		}
-		snaps[l.key] = s
-		if offsets[l.key.topic] == nil {
-			offsets[l.key.topic] = make(map[int32]kgo.EpochOffset)
-		}
-		offsets[l.key.topic][l.key.partition] = kgo.EpochOffset{Epoch: -1, Offset: s.offset}
 	}
 	if len(snaps) == 0 {
 		return nil
+	}
+	return k.send(ctx, snaps)
+}
+
+// send is one request.
+func (k *committer) send(ctx context.Context, snaps map[partitionKey]snapshot) (again []*lane) {
+	offsets := make(map[string]map[int32]kgo.EpochOffset)
+	for key, s := range snaps {
+		if offsets[key.topic] == nil {
+			offsets[key.topic] = make(map[int32]kgo.EpochOffset)
+		}
+		offsets[key.topic][key.partition] = kgo.EpochOffset{Epoch: -1, Offset: s.offset}
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.c.opt.SessionTimeout)
 	defer cancel()
@@ -125,7 +130,10 @@ func (k *committer) commit(ctx context.Context, lanes []*lane) (again []*lane) {
 	})
 	step := stepOf(snaps)
 	if failpoint(step+"-before") != nil {
-		return lanes
+		for _, s := range snaps {
+			again = append(again, s.lane)
+		}
+		return again
 	}
 	start := k.c.opt.Now()
 	k.c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, res *kmsg.OffsetCommitResponse, err error) {

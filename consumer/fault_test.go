@@ -6,8 +6,10 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	gofail "go.etcd.io/gofail/runtime"
 )
 
 // load publishes 600 events, 4 records that are none, an aborted transaction of 7 events and a committed one of 20, to two partitions.
@@ -120,6 +122,93 @@ func TestProtectionsAreNeeded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRangeCheckIsNeeded: offsets are reset to zero, and the check that protects from storing everything twice is switched off.
+func TestRangeCheckIsNeeded(t *testing.T) {
+	slow(t)
+	w := newWorld(t, 1)
+	w.produce(0, 100)
+	w.consumed(w.options())
+	w.commit(0, "")
+	enable(t, "mutate-check")
+	w.consumed(w.shortIntents())
+	if n := w.events(); n == 100 {
+		t.Errorf("without the range check there are %d events all the same", n)
+	}
+}
+
+// TestLaneLockIsNeeded: a partition was lost, and its next owner has settled more. A commit of the one before must not take that back.
+func TestLaneLockIsNeeded(t *testing.T) {
+	slow(t)
+	for name, mutate := range map[string]bool{"on": false, "off": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.produce(0, 100)
+			c := w.start(w.options())
+			w.settled(DefaultGroup)
+			c.mu.Lock()
+			l := c.lanes[partitionKey{w.topic(), 0}]
+			c.mu.Unlock()
+			if mutate {
+				enable(t, "mutate-lock")
+			}
+			l.mu.Lock()
+			l.offset = 40 // as far as the first owner had come
+			l.mu.Unlock()
+			l.lose()
+			c.commits.commit(t.Context(), []*lane{l})
+			at := w.broker.GroupInfo(DefaultGroup).Commits[w.topic()][0].Offset
+			if held := at == 100; held == mutate {
+				t.Errorf("the group's offset is %d", at)
+			}
+			c.cancel()
+			<-c.done
+		})
+	}
+}
+
+// TestCommitUnderWayIsStoppedByTheLoss: the partition is lost between the making of the commit and its request, which carries the generation of the member
+// as it is by then.
+func TestCommitUnderWayIsStoppedByTheLoss(t *testing.T) {
+	slow(t)
+	w := newWorld(t, 1)
+	w.produce(0, 100)
+	c := w.start(w.options())
+	w.settled(DefaultGroup)
+	c.mu.Lock()
+	l := c.lanes[partitionKey{w.topic(), 0}]
+	c.mu.Unlock()
+	l.mu.Lock()
+	l.offset = 40
+	l.mu.Unlock()
+	s, ok := l.snapshot(time.Now())
+	if !ok {
+		t.Fatal("a lane at work cannot be committed")
+	}
+	l.lose()
+	if again := c.commits.send(t.Context(), map[partitionKey]snapshot{l.key: s}); len(again) != 1 {
+		t.Error("the commit went through")
+	}
+	if at := w.broker.GroupInfo(DefaultGroup).Commits[w.topic()][0].Offset; at != 100 {
+		t.Errorf("the group's offset is %d", at)
+	}
+	c.cancel()
+	<-c.done
+}
+
+// enable switches a protection off until the test ends.
+func enable(t *testing.T, name string) {
+	t.Helper()
+	_, _ = evaluate(name) // it must be known
+	if err := gofail.Enable(name, `return("on")`); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := gofail.Disable(name); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // said reports whether the child has printed a line with the text.

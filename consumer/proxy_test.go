@@ -248,3 +248,34 @@ func TestRefusedRowsEndInQuarantineAlone(t *testing.T) {
 		t.Errorf("verification finds %+v", r.Findings)
 	}
 }
+
+// TestViewThatFailsLeavesTheRestToARepeat: the rows are in, a rollup is not. The same block under the same token completes it, also when another owner sends
+// it.
+func TestViewThatFailsLeavesTheRestToARepeat(t *testing.T) {
+	for name, hand := range map[string]bool{"same owner": false, "next owner": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			view := "audit.mv_faulty_" + strings.ReplaceAll(w.tenant, "-", "_")
+			// Its name comes before those of the rollups' views.
+			w.exec("CREATE MATERIALIZED VIEW " + view + " ENGINE = Null AS SELECT throwIf(toString(tenant) = '" + w.tenant + "') AS x FROM audit.events")
+			drop := sync.OnceFunc(func() { w.exec("DROP VIEW " + view) })
+			defer drop()
+			w.produce(0, 50)
+			c := w.start(w.options())
+			eventually(t, "the view to fail", func() bool { return testutil.ToFloat64(c.m.retries.WithLabelValues(w.topic())) > 0 })
+			if s := w.state(); s.Events != 50 || s.Minute != 0 || s.Hour != 0 {
+				t.Errorf("with the view failing ClickHouse has %+v, want the events alone", s)
+			}
+			if hand {
+				c.stop(t)
+			}
+			drop()
+			if hand {
+				c = w.start(w.options())
+			}
+			w.settled(DefaultGroup)
+			c.stop(t)
+			w.exactly(50, 0, 0)
+		})
+	}
+}

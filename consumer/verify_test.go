@@ -7,7 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/audittrail/audittrail/internal/clickhouse"
+	"github.com/audittrail/audittrail/internal/kafka"
+	"github.com/audittrail/audittrail/schemas/audit"
 )
 
 func (w *world) verify(opt VerifyOptions) *Report {
@@ -75,10 +79,18 @@ func TestVerifyFindsAndRepairs(t *testing.T) {
 		{"row altered", "ALTER TABLE audit.events UPDATE raw_hash = raw_hash + 1 WHERE src_topic_id = {topic:UUID} AND src_offset = 7", "altered [0, 50) 50 50", false},
 		{"row doubled", "INSERT INTO audit.events SELECT * FROM audit.events WHERE src_topic_id = {topic:UUID} AND src_offset = 7", "extra [0, 50) 50 51", false},
 		{"ledger row gone", "ALTER TABLE audit.ledger DELETE WHERE src_topic_id = {topic:UUID} AND first_offset = 100", "gap [100, 150) 0 50", true},
+		{"last ledger row gone", "ALTER TABLE audit.ledger DELETE WHERE src_topic_id = {topic:UUID} AND end_offset = 302", "gap [300, 302) 0 2", true},
+		{
+			"range gone with its ledger row",
+			"ALTER TABLE audit.ledger DELETE WHERE src_topic_id = {topic:UUID} AND first_offset = 100; ALTER TABLE audit.events DELETE WHERE src_topic_id = {topic:UUID} AND src_offset BETWEEN 100 AND 149",
+			"gap [100, 150) 0 0", true,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := stored(t)
-			w.exec(c.damage)
+			for sql := range strings.SplitSeq(c.damage, "; ") {
+				w.exec(sql)
+			}
 			r := w.verify(VerifyOptions{SkipKafka: true})
 			if got := describe(r); got != c.want {
 				t.Fatalf("found %q, want %q", got, c.want)
@@ -145,6 +157,149 @@ func TestRepeatedIDsAreReported(t *testing.T) {
 	w.consumed(w.options())
 	r := w.verify(VerifyOptions{})
 	if !r.OK() || len(r.Repeated) != 1 || r.Repeated[0] != (RepeatedID{e.ID, 3}) {
+		t.Errorf("the report is %+v", r)
+	}
+}
+
+// TestVerifyFindsWhatIsLackingAtTheStart: Kafka still has records in front of the first that the ledger knows.
+func TestVerifyFindsWhatIsLackingAtTheStart(t *testing.T) {
+	w := stored(t)
+	w.exec("ALTER TABLE audit.ledger DELETE WHERE src_topic_id = {topic:UUID} AND first_offset = 0")
+	if got := describe(w.verify(VerifyOptions{})); got != "gap [0, 50) 0 50" {
+		t.Errorf("found %q", got)
+	}
+	if r := w.verify(VerifyOptions{Repair: true}); !r.OK() || len(r.Findings) != 1 {
+		t.Errorf("after the repair the report is %+v", r)
+	}
+	w.exactly(300, 2, 0)
+}
+
+func TestVerifyComparesTheQuarantineWithKafka(t *testing.T) {
+	w := stored(t)
+	w.exec("ALTER TABLE audit.quarantine UPDATE raw_hash = bitXor(raw_hash, 5) WHERE src_topic_id = {topic:UUID} AND src_offset = 150")
+	if got := describe(w.verify(VerifyOptions{})); got != "altered [150, 200) 50 50" {
+		t.Errorf("found %q", got)
+	}
+}
+
+// TestVerifyWithoutKafkaLetsTheYoungBe: nobody says what is settled, and ranges are inserted side by side.
+func TestVerifyWithoutKafkaLetsTheYoungBe(t *testing.T) {
+	w := stored(t)
+	w.exec("ALTER TABLE audit.ledger DELETE WHERE src_topic_id = {topic:UUID} AND first_offset = 100")
+	verify := func() string {
+		r, err := Verify(context.Background(), VerifyOptions{
+			Kafka: kafka.Config{Brokers: []string{"127.0.0.1:1"}}, ClickHouse: w.ch, SkipKafka: true, topicID: w.topicID(), skipRollups: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return describe(r)
+	}
+	if got := verify(); got != "" {
+		t.Errorf("found %q in what was just stored", got)
+	}
+	w.exec("INSERT INTO audit.ledger SELECT * REPLACE (settled_at - INTERVAL 10 MINUTE AS settled_at) FROM audit.ledger WHERE src_topic_id = {topic:UUID}")
+	w.exec("ALTER TABLE audit.ledger DELETE WHERE src_topic_id = {topic:UUID} AND settled_at > now64(3) - INTERVAL 5 MINUTE")
+	if got := verify(); got != "gap [100, 150) 0 50" {
+		t.Errorf("found %q", got)
+	}
+}
+
+func TestVerifySaysThatKafkaIsAway(t *testing.T) {
+	w := stored(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	away := kafka.Config{Brokers: []string{"127.0.0.1:1"}}
+	if _, err := Verify(ctx, VerifyOptions{Kafka: away, ClickHouse: w.ch, topicID: w.topicID(), skipRollups: true}); err == nil {
+		t.Error("without Kafka the comparison with it was done")
+	}
+}
+
+// TestRepairLeavesWhatIsUnderWay: a consumer may be at work on what is not settled.
+func TestRepairLeavesWhatIsUnderWay(t *testing.T) {
+	w := stored(t)
+	w.exec("ALTER TABLE audit.events DELETE WHERE src_topic_id = {topic:UUID} AND src_offset = 5")
+	w.commit(0, "by hand")
+	r := w.verify(VerifyOptions{Repair: true})
+	if got := describe(r); got != "missing [0, 50) 50 49" || r.OK() || !strings.Contains(r.Findings[0].Detail, "has not settled") {
+		t.Errorf("the report is %+v", r)
+	}
+}
+
+// TestVerifyBesideAConsumerAtWork: what is under way is nobody's finding.
+func TestVerifyBesideAConsumerAtWork(t *testing.T) {
+	w := newWorld(t, 3)
+	opt := w.options()
+	opt.MaxAge, opt.MaxRows, opt.ReconcileEvery = time.Millisecond, 20, time.Millisecond
+	c := w.start(opt)
+	for i := range 20 {
+		w.produce(100*i, 100*i+100)
+		for _, skip := range []bool{true, false} {
+			r, err := Verify(context.Background(), VerifyOptions{Kafka: w.cfg, ClickHouse: w.ch, SkipKafka: skip, topicID: w.topicID(), skipRollups: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Findings) > 0 {
+				t.Fatalf("found %+v", r.Findings)
+			}
+		}
+	}
+	w.settled(DefaultGroup)
+	eventually(t, "a reconciliation", func() bool { return testutil.ToFloat64(c.proof.rows) > 0 })
+	for _, kind := range []FindingKind{FindingGap, FindingMissing, FindingExtra, FindingAltered} {
+		if n := testutil.ToFloat64(c.proof.findings.WithLabelValues(string(kind))); n != 0 {
+			t.Errorf("the consumer has found %v times %s in its own work", n, kind)
+		}
+	}
+	c.stop(t)
+	w.exactly(2000, 0, 0)
+}
+
+// TestRollupsAreVerifiedAndRebuilt, on a day that no other test has.
+func TestRollupsAreVerifiedAndRebuilt(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 100)
+	past := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -30)
+	w.commit(0, w.planOf(0, audit.DecoderVersion, plannedRange{First: 0, End: 100, Day: past}))
+	w.consumed(w.options())
+	w.exactly(100, 0, 0)
+	verify := func(repair bool) *Report {
+		opt := VerifyOptions{Kafka: w.cfg, ClickHouse: w.ch, From: past, To: past, Repair: repair, topicID: w.topicID()}
+		r, err := Verify(context.Background(), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := verify(false); len(r.Findings) > 0 || r.Events != 100 {
+		t.Fatalf("the report is %+v", r)
+	}
+	var before, after string
+	const sums = "SELECT toString(groupArray(tuple(*))) FROM (SELECT bucket, sum(events), sum(bytes), min(first_seen), max(last_seen), uniqMerge(actors)" +
+		" FROM audit.rollup_1h WHERE tenant = {tenant:String} GROUP BY bucket ORDER BY bucket)"
+	w.one(sums, &before)
+	w.exec("ALTER TABLE audit.rollup_1h DELETE WHERE tenant = {tenant:String}")
+	w.exec("INSERT INTO audit.rollup_1m SELECT * FROM audit.rollup_1m WHERE tenant = {tenant:String} LIMIT 1")
+	r := verify(false)
+	if len(r.Findings) != 2 || r.OK() {
+		t.Fatalf("the report is %+v", r)
+	}
+	if r = verify(true); len(r.Findings) != 2 || !r.OK() {
+		t.Fatalf("the report of the repair is %+v", r)
+	}
+	if r = verify(false); len(r.Findings) > 0 {
+		t.Errorf("after the repair there is still %+v", r.Findings)
+	}
+	if w.one(sums, &after); after != before || after == "" {
+		t.Errorf("the rebuilt rollup is\n%s\nwant\n%s", after, before)
+	}
+	if n := w.count("SELECT count() FROM system.tables WHERE database = 'audit' AND name LIKE 'rebuild%'"); n != 0 {
+		t.Errorf("%d tables are left over", n)
+	}
+	// A day that somebody still has ranges of is not rebuilt beside them.
+	w.exec("ALTER TABLE audit.rollup_1h DELETE WHERE tenant = {tenant:String}")
+	w.commit(100, w.planOf(0, audit.DecoderVersion, plannedRange{First: 100, End: 200, Day: past}))
+	if r = verify(true); r.OK() || len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Detail, "when the day is over") {
 		t.Errorf("the report is %+v", r)
 	}
 }

@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"consumer":            {"consumer/", "internal/", "schemas/", "producer"},
 	"detector":            {"detector/", "internal/", "schemas/", "producer"},
 	"queryapi":            {"queryapi", "internal/", "schemas", "producer"},
-	"bench":               {"internal/", "schemas/", "producer", "consumer", "detector", "queryapi"},
+	"bench":               {"bench/internal/", "internal/", "schemas/", "producer", "consumer", "detector", "queryapi"},
 	"cmd":                 {"internal/", "schemas", "producer", "consumer", "detector", "queryapi"},
 }
 

@@ -4,15 +4,15 @@ SHELL := /bin/sh
 
 export CGO_ENABLED ?= 0
 TOOL := go tool -modfile=tools/go.mod
-GO_DIRS := cmd consumer detector internal producer queryapi schemas
+GO_DIRS := bench cmd consumer detector internal producer queryapi schemas
 # How long make soak goes on.
 SOAK ?= 10m
 # The fuzz targets run this long each.
 FUZZTIME ?= 30s
-# How many events `make bench-pipeline` sends.
+# How many events `make bench-pipeline` and `make bench-consumer` send.
 EVENTS ?= 1000000
 
-.PHONY: help up build libchdb test test-slow soak race lint fuzz bench bench-pipeline generate clean
+.PHONY: help up build libchdb test test-slow soak race lint fuzz bench bench-pipeline bench-consumer generate clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,13 @@ bench: ## Run the Go benchmarks
 
 bench-pipeline: build ## Send EVENTS generated events through the whole embedded pipeline and print rate, memory and disk
 	go run ./bench/pipeline -binary bin/audittrail -events $(EVENTS)
+
+# The binary with failpoints can leave out the intents; the consumer's tests hold the benchmark of columns. BENCH takes more flags.
+bench-consumer: build ## Measure CPU and memory from Kafka into ClickHouse, layer by layer, with EVENTS events
+	go build -trimpath -tags failpoints -o bin/audittrail-failpoints ./cmd/audittrail
+	go test -c -o bin/consumer.test ./consumer
+	go build -o bin/bench-consumer ./bench/consumer
+	bin/bench-consumer -binary bin/audittrail -failpoints bin/audittrail-failpoints -columns bin/consumer.test -events $(EVENTS) $(BENCH)
 
 clean: ## Remove what was built (not the data, not the fetched library)
 	rm -rf bin

@@ -26,7 +26,7 @@ func (b *bench) holdBacklog(ctx context.Context) error {
 	}
 	defer func() { _ = c.stop() }()
 	// Some of it is stored by then, and more is on its way.
-	if _, err := b.awaitSettled(ctx, c.group, int64(b.events/20)); err != nil {
+	if err := b.awaitSettled(ctx, c.group, int64(b.events/20)); err != nil {
 		return err
 	}
 	fmt.Printf("ClickHouse is stopped at %d MiB of the consumer\n", proc.ResidentMiB(c.pid()))
@@ -46,7 +46,7 @@ func (b *bench) holdBacklog(ctx context.Context) error {
 	if e, err = b.startEngine(ctx, dir, strings.TrimPrefix(e.url, "http://"), usualMemory); err != nil {
 		return err
 	}
-	if _, err := b.awaitSettled(ctx, c.group, int64(b.events)); err != nil {
+	if err := b.awaitSettled(ctx, c.group, int64(b.events)); err != nil {
 		return err
 	}
 	fmt.Printf("%-44s %s\n", "from ClickHouse's start until all is settled", time.Since(began).Round(time.Second))

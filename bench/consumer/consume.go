@@ -15,15 +15,17 @@ import (
 // usage is what one run took.
 type usage struct {
 	events int
-	// wall begins with the first commit of the consumer: by then it has joined its group and cut its first ranges.
+	// wall begins when the consumer's process is started: a commit would be no fair beginning, for without intents the first one comes later.
 	wall time.Duration
 	// CPU times of the processes. engine is until everything is settled, merges is what came after that.
 	consumer, engine, merges time.Duration
 	consumerMiB, engineMiB   int
 }
 
-func (u usage) perEvent(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / float64(u.events) }
-func (u usage) rate() float64                    { return float64(u.events) / u.wall.Seconds() }
+func (u usage) perEvent(d time.Duration) float64 {
+	return float64(d.Nanoseconds()) / 1e3 / float64(u.events)
+}
+func (u usage) rate() float64 { return float64(u.events) / u.wall.Seconds() }
 
 // consumerProcess is a running process of `audittrail consumer`.
 type consumerProcess struct {
@@ -57,17 +59,16 @@ func (c *consumerProcess) stop() error {
 // consume runs a consumer until all events are settled. It reaches ClickHouse at url; e is whose CPU is counted.
 func (b *bench) consume(ctx context.Context, binary, url string, e *engine, env ...string) (u usage, err error) {
 	u.events = b.events
-	before := e.cpu()
+	before, began := e.cpu(), time.Now()
 	c, err := b.startConsumer(ctx, binary, url, env...)
 	if err != nil {
 		return u, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	first, err := b.awaitSettled(ctx, c.group, int64(b.events))
-	if err != nil {
+	if err := b.awaitSettled(ctx, c.group, int64(b.events)); err != nil {
 		return u, err
 	}
-	u.wall = time.Since(first)
+	u.wall = time.Since(began)
 	u.consumer, u.engine = proc.CPU(c.pid()), e.cpu()-before
 	u.consumerMiB, u.engineMiB = proc.PeakMiB(c.pid()), proc.PeakMiB(e.pid)
 	return u, nil

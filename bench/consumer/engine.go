@@ -79,15 +79,13 @@ func (e *engine) exec(ctx context.Context, statements ...string) error {
 
 // reset makes the tables anew. No merge runs until it is started: so inserts and merges are told apart.
 func (e *engine) reset(ctx context.Context) error {
-	root, err := clickhouse.New(clickhouse.Options{URLs: []string{e.url}})
-	if err != nil {
-		return err
-	}
-	defer root.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	// The client's queries name the database audit, so it must be there before it can be dropped.
+	// The client's statements name the database audit: it must be there, also the first time.
 	if err := e.ch.Migrate(ctx, tables.Migrations(), slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	if err := e.exec(ctx, "SYSTEM STOP MERGES"); err != nil {
 		return err
 	}
 	for _, drop := range []string{"mv_rollup_1m", "mv_rollup_1h", tables.TableEvents, tables.TableQuarantine, tables.TableLedger, tables.TableRollupMinute,
@@ -116,7 +114,7 @@ func (e *engine) merge(ctx context.Context) (time.Duration, error) {
 // awaitQuiet waits until no merge runs and none begins, and returns the CPU time since before.
 func (e *engine) awaitQuiet(ctx context.Context, before time.Duration) (time.Duration, error) {
 	busy, since := e.cpu(), time.Now()
-	for time.Since(since) < 3*time.Second {
+	for time.Since(since) < 2*time.Second {
 		var merges uint64
 		if err := e.ch.QueryRow(ctx, "SELECT count() FROM system.merges", nil, &merges); err != nil {
 			return 0, fmt.Errorf("count the merges: %w", err)

@@ -19,7 +19,7 @@ type options struct {
 	pairs, backlog              int
 	hold                        time.Duration
 	tables                      bool
-	profile                     string
+	variants, profile           string
 }
 
 func main() {
@@ -34,6 +34,7 @@ func main() {
 	flag.IntVar(&o.backlog, "backlog", 0, "instead: publish so many events, stop ClickHouse in mid-load, watch the consumer's memory, start it again, and see everything arrive")
 	flag.DurationVar(&o.hold, "hold", 30*time.Second, "how long ClickHouse stays stopped with -backlog")
 	flag.BoolVar(&o.tables, "tables", false, "instead: leave out one part of the tables after the other in the straight insert")
+	flag.StringVar(&o.variants, "variants", "", "only those variants of -tables whose names match this regular expression")
 	flag.StringVar(&o.profile, "profile", "", "instead: write the consumer's CPU profile of one run into the real tables to this file")
 	limit := flag.Duration("limit", time.Hour, "give up after")
 	flag.Parse()

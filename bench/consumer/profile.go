@@ -31,7 +31,7 @@ func (b *bench) profileConsumer(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	_, err = b.awaitSettled(ctx, group, int64(b.events))
+	err = b.awaitSettled(ctx, group, int64(b.events))
 	_ = cmd.Process.Signal(os.Interrupt)
 	if werr := cmd.Wait(); err == nil {
 		err = werr

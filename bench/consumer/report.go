@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -110,10 +111,31 @@ func (r *report) bars() (out []string) {
 	bar(engine <= 1.1, "engine: %.2f × the CPU of the straight insert (at most 1.1)", engine)
 	if len(r.with) > 0 && len(r.without) > 0 {
 		cost := 100 * (median(r.with, totalCPU)/median(r.without, totalCPU) - 1)
+		doubt := 100 * pairError(r.with, r.without, totalCPU)
 		slower := 100 * (median(r.with, seconds)/median(r.without, seconds) - 1)
-		bar(cost <= 2, "intents: %+.1f %% CPU (at most 2), %+.1f %% time, over %d pairs", cost, slower, len(r.with))
+		text := fmt.Sprintf("intents: %+.1f ± %.1f %% CPU (at most 2), %+.1f %% time, over %d pairs", cost, doubt, slower, len(r.with))
+		if math.Abs(cost-2) <= doubt {
+			out = append(out, "UNSURE  "+text) // the pairs differ too much to tell: a quieter machine, or more of them
+		} else {
+			bar(cost <= 2, "%s", text)
+		}
 	}
 	memory := of(layerMerging, func(u usage) float64 { return float64(u.consumerMiB + u.engineMiB) })
 	bar(memory <= 2048, "consumer and engine together: %.0f MiB at their peaks (at most 2,048)", memory)
 	return out
+}
+
+// pairError is twice the standard error of the mean ratio of the pairs; infinite for a single pair, which tells nothing of it.
+func pairError(a, b []usage, of func(usage) float64) float64 {
+	n := float64(min(len(a), len(b)))
+	var sum, squares float64
+	for i := range int(n) {
+		ratio := of(a[i]) / of(b[i])
+		sum += ratio
+		squares += ratio * ratio
+	}
+	if n < 2 {
+		return math.Inf(1)
+	}
+	return 2 * math.Sqrt(max(0, squares-sum*sum/n)/(n-1)/n)
 }

@@ -88,8 +88,10 @@ func (e *engine) reset(ctx context.Context) error {
 	if err := e.exec(ctx, "SYSTEM STOP MERGES"); err != nil {
 		return err
 	}
-	for _, drop := range []string{"mv_rollup_1m", "mv_rollup_1h", tables.TableEvents, tables.TableQuarantine, tables.TableLedger, tables.TableRollupMinute,
-		tables.TableRollupHour, tables.TableAlertVersions, tables.ViewAlerts, "goose_db_version"} {
+	for _, drop := range []string{
+		"mv_rollup_1m", "mv_rollup_1h", tables.TableEvents, tables.TableQuarantine, tables.TableLedger, tables.TableRollupMinute,
+		tables.TableRollupHour, tables.TableAlertVersions, tables.ViewAlerts, "goose_db_version",
+	} {
 		if err := e.exec(ctx, "DROP TABLE IF EXISTS audit."+drop+" SYNC"); err != nil {
 			return err
 		}

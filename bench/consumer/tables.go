@@ -37,8 +37,10 @@ func variants() []variant {
 		return sql
 	}
 	refilter := func(kind string) (sql []string) {
-		for name, of := range map[string]string{"ix_id": "id", "ix_actor": "actor_id", "ix_name": "actor_name", "ix_ip": "source_ip", "ix_target": "target_id",
-			"ix_session": "session_id", "ix_trace": "trace_id", "ix_meta_k": "mapKeys(metadata)", "ix_meta_v": "mapValues(metadata)"} {
+		for name, of := range map[string]string{
+			"ix_id": "id", "ix_actor": "actor_id", "ix_name": "actor_name", "ix_ip": "source_ip", "ix_target": "target_id",
+			"ix_session": "session_id", "ix_trace": "trace_id", "ix_meta_k": "mapKeys(metadata)", "ix_meta_v": "mapValues(metadata)",
+		} {
 			sql = append(sql, "ALTER TABLE audit.events DROP INDEX "+name, "ALTER TABLE audit.events ADD INDEX "+name+" "+of+" TYPE "+kind+" GRANULARITY 1")
 		}
 		return sql

@@ -256,15 +256,15 @@ func TestViewThatFailsLeavesTheRestToARepeat(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1)
 			view := "audit.mv_faulty_" + strings.ReplaceAll(w.tenant, "-", "_")
-			// Its name comes before those of the rollups' views.
-			w.exec("CREATE MATERIALIZED VIEW " + view + " ENGINE = Null AS SELECT throwIf(toString(tenant) = '" + w.tenant + "') AS x FROM audit.events")
+			// Its name comes before those of the rollups' views: one of them at least is not filled.
+			w.exec("CREATE MATERIALIZED VIEW " + view + " ENGINE = Null AS SELECT throwIf(CAST(tenant, 'String') = '" + w.tenant + "') AS x FROM audit.events")
 			drop := sync.OnceFunc(func() { w.exec("DROP VIEW " + view) })
 			defer drop()
 			w.produce(0, 50)
 			c := w.start(w.options())
 			eventually(t, "the view to fail", func() bool { return testutil.ToFloat64(c.m.retries.WithLabelValues(w.topic())) > 0 })
-			if s := w.state(); s.Events != 50 || s.Minute != 0 || s.Hour != 0 {
-				t.Errorf("with the view failing ClickHouse has %+v, want the events alone", s)
+			if s := w.state(); s.Events != 50 || s.Minute+s.Hour == 100 {
+				t.Errorf("with the view failing ClickHouse has %+v, want the events without one of the rollups", s)
 			}
 			if hand {
 				c.stop(t)

@@ -53,7 +53,7 @@ func publish(ctx context.Context, cfg kafka.Config, events, partitions int) erro
 	if err := kafka.EnsureTopics(ctx, cl, cfg, kafka.Topics(int32(partitions))); err != nil {
 		return err
 	}
-	p, err := producer.New(producer.Options{Kafka: cfg, Service: audit.Service{Name: "bench"}})
+	p, err := producer.New(producer.Options{Brokers: cfg.Brokers, Topic: cfg.Topic(kafka.TopicEvents), Service: audit.Service{Name: "bench"}})
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const reasonBadAlert audit.Reason = "bad_alert"
 // alertRows are versions of alerts as columns of the table alert_versions.
 type alertRows struct {
 	provenance
-	id           proto.ColStr
+	id           strCol
 	version      proto.ColUInt64
 	state        lowCard
 	ruleID       lowCard
@@ -39,7 +39,7 @@ type alertRows struct {
 	actions      strArray
 	tags         lowCardArray
 	approximate  proto.ColBool
-	raw          proto.ColStr
+	raw          strCol
 	rawHash      proto.ColUInt64
 
 	input proto.Input

@@ -171,6 +171,8 @@ func (e *encoded) encode(table, suffix string, cols proto.Input) error {
 	return nil
 }
 
+func (e *encoded) table() string { return tableOf(e.src.topic) }
+
 // token is the deduplication token of the range's rows; the other blocks add their suffixes.
 func (e *encoded) token(clusterID string) string {
 	return fmt.Sprintf("%s/%s/%d/%d-%d/%d", clusterID, uuidText(e.src.topicID), e.src.partition, e.First, e.End, e.Replay)

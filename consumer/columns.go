@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"encoding/binary"
 	"strings"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -9,7 +10,7 @@ import (
 // lowCard is a LowCardinality(String) column that builds its dictionary while rows are appended. Unlike ch-go's it copies a value once, when it is new,
 // instead of keeping every row's string until the block is encoded: those strings alias Kafka's buffers, which must be free to go.
 type lowCard struct {
-	dict  proto.ColStr
+	dict  strCol
 	index map[string]uint32
 	keys  []uint32
 	// last is the key of the row before, since neighbouring rows often have the same value.
@@ -63,6 +64,9 @@ func (c *lowCard) Reset() {
 // EncodeState implements proto.StateEncoder.
 func (c *lowCard) EncodeState(b *proto.Buffer) { b.PutInt64(lowCardVersion) }
 
+// EncodedSize is at least what the column takes when it is encoded.
+func (c *lowCard) EncodedSize() int { return c.dict.EncodedSize() + 4*len(c.keys) + 24 }
+
 // EncodeColumn implements proto.ColInput.
 func (c *lowCard) EncodeColumn(b *proto.Buffer) {
 	if len(c.keys) == 0 {
@@ -94,10 +98,34 @@ func (c *lowCard) EncodeColumn(b *proto.Buffer) {
 // WriteColumn implements proto.ColInput.
 func (c *lowCard) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
 
+// strCol is a String column. It holds the rows as Native has them, each behind its length: encoding is one copy, and a row costs no more than its bytes and
+// their count.
+type strCol struct {
+	buf  []byte
+	rows int
+}
+
+func (c *strCol) Append(v string) {
+	c.buf = append(binary.AppendUvarint(c.buf, uint64(len(v))), v...)
+	c.rows++
+}
+
+func (c *strCol) AppendBytes(v []byte) {
+	c.buf = append(binary.AppendUvarint(c.buf, uint64(len(v))), v...)
+	c.rows++
+}
+
+func (c *strCol) Type() proto.ColumnType       { return proto.ColumnTypeString }
+func (c *strCol) Rows() int                    { return c.rows }
+func (c *strCol) Reset()                       { c.buf, c.rows = c.buf[:0], 0 }
+func (c *strCol) EncodedSize() int             { return len(c.buf) }
+func (c *strCol) EncodeColumn(b *proto.Buffer) { b.PutRaw(c.buf) }
+func (c *strCol) WriteColumn(w *proto.Writer)  { w.ChainWrite(c.buf) }
+
 // strArray is Array(String).
 type strArray struct {
 	offsets proto.ColUInt64
-	data    proto.ColStr
+	data    strCol
 }
 
 // end closes the row: what was appended to data since the last one is its array.
@@ -113,6 +141,7 @@ func (c *strArray) append(values []string) {
 func (c *strArray) Type() proto.ColumnType { return "Array(String)" }
 func (c *strArray) Rows() int              { return len(c.offsets) }
 func (c *strArray) Reset()                 { c.offsets = c.offsets[:0]; c.data.Reset() }
+func (c *strArray) EncodedSize() int       { return 8*len(c.offsets) + c.data.EncodedSize() }
 func (c *strArray) EncodeColumn(b *proto.Buffer) {
 	c.offsets.EncodeColumn(b)
 	c.data.EncodeColumn(b)
@@ -132,6 +161,7 @@ func (c *lowCardArray) Rows() int                   { return len(c.offsets) }
 func (c *lowCardArray) Reset()                      { c.offsets = c.offsets[:0]; c.data.Reset() }
 func (c *lowCardArray) EncodeState(b *proto.Buffer) { c.data.EncodeState(b) }
 func (c *lowCardArray) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
+func (c *lowCardArray) EncodedSize() int            { return 8*len(c.offsets) + c.data.EncodedSize() }
 func (c *lowCardArray) EncodeColumn(b *proto.Buffer) {
 	c.offsets.EncodeColumn(b)
 	c.data.EncodeColumn(b)
@@ -141,7 +171,7 @@ func (c *lowCardArray) EncodeColumn(b *proto.Buffer) {
 type lowCardMap struct {
 	offsets proto.ColUInt64
 	keys    lowCard
-	values  proto.ColStr
+	values  strCol
 }
 
 func (c *lowCardMap) put(k, v string) { c.keys.Append(k); c.values.Append(v) }
@@ -152,6 +182,9 @@ func (c *lowCardMap) Rows() int                   { return len(c.offsets) }
 func (c *lowCardMap) Reset()                      { c.offsets = c.offsets[:0]; c.keys.Reset(); c.values.Reset() }
 func (c *lowCardMap) EncodeState(b *proto.Buffer) { c.keys.EncodeState(b) }
 func (c *lowCardMap) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
+func (c *lowCardMap) EncodedSize() int {
+	return 8*len(c.offsets) + c.keys.EncodedSize() + c.values.EncodedSize()
+}
 func (c *lowCardMap) EncodeColumn(b *proto.Buffer) {
 	c.offsets.EncodeColumn(b)
 	c.keys.EncodeColumn(b)
@@ -161,8 +194,8 @@ func (c *lowCardMap) EncodeColumn(b *proto.Buffer) {
 // strMap is Map(String, String).
 type strMap struct {
 	offsets proto.ColUInt64
-	keys    proto.ColStr
-	values  proto.ColStr
+	keys    strCol
+	values  strCol
 }
 
 func (c *strMap) end() { c.offsets = append(c.offsets, uint64(c.keys.Rows())) }
@@ -171,6 +204,9 @@ func (c *strMap) Type() proto.ColumnType      { return "Map(String, String)" }
 func (c *strMap) Rows() int                   { return len(c.offsets) }
 func (c *strMap) Reset()                      { c.offsets = c.offsets[:0]; c.keys.Reset(); c.values.Reset() }
 func (c *strMap) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
+func (c *strMap) EncodedSize() int {
+	return 8*len(c.offsets) + c.keys.EncodedSize() + c.values.EncodedSize()
+}
 func (c *strMap) EncodeColumn(b *proto.Buffer) {
 	c.offsets.EncodeColumn(b)
 	c.keys.EncodeColumn(b)

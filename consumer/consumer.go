@@ -44,8 +44,9 @@ type Consumer struct {
 	budget        *budget
 	// inserts bound the blocks on their way to ClickHouse.
 	inserts chan struct{}
-	// buffers are encoding buffers to be used again.
+	// buffers and columns are there to be used again.
 	buffers chan *proto.Buffer
+	columns columnPool
 
 	mu    sync.Mutex
 	lanes map[partitionKey]*lane
@@ -65,7 +66,8 @@ func New(opt Options) (*Consumer, error) {
 		kafkaOK: opt.Health.Check("kafka"), clickhouseOK: opt.Health.Check("clickhouse"),
 		rewind:  make(map[partitionKey]int64),
 		inserts: make(chan struct{}, opt.Inserts),
-		buffers: make(chan *proto.Buffer, opt.Inserts+2),
+		buffers: make(chan *proto.Buffer, idleBuffers),
+		columns: newColumnPool(tables.TableEvents, tables.TableAlertVersions),
 		lanes:   make(map[partitionKey]*lane),
 	}
 	if opt.Registry != nil {
@@ -418,6 +420,9 @@ func newRows(table string) rows {
 
 // today is the ingest day of a range that is planned now.
 func (c *Consumer) today() time.Time { return c.opt.Now().UTC().Truncate(24 * time.Hour) }
+
+// idleBuffers is how many encoding buffers wait for their next range, each with the memory of the largest that it has held.
+const idleBuffers = 2
 
 // buffer returns an empty encoding buffer.
 func (c *Consumer) buffer() *proto.Buffer {

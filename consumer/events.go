@@ -23,7 +23,7 @@ type eventRows struct {
 	provenance
 	time     micros
 	hour     proto.ColInt32
-	id       proto.ColStr
+	id       strCol
 	tenant   lowCard
 	action   lowCard
 	category lowCard
@@ -32,16 +32,16 @@ type eventRows struct {
 	severity enum8
 
 	actorType lowCard
-	actorID   proto.ColStr
-	actorName proto.ColStr
+	actorID   strCol
+	actorName strCol
 
 	sourceIP        proto.ColIPv6
-	sourceUserAgent proto.ColStr
-	sessionID       proto.ColStr
+	sourceUserAgent strCol
+	sessionID       strCol
 
 	targetType    lowCard
-	targetID      proto.ColStr
-	targetName    proto.ColStr
+	targetID      strCol
+	targetName    strCol
 	moreTargets   strArray
 	changedFields lowCardArray
 
@@ -50,16 +50,16 @@ type eventRows struct {
 	serviceInstance lowCard
 	sequence        proto.ColUInt64
 
-	requestID     proto.ColStr
+	requestID     strCol
 	requestMethod lowCard
 	requestRoute  lowCard
 	requestStatus proto.ColUInt16
-	traceID       proto.ColStr
-	correlationID proto.ColStr
+	traceID       strCol
+	correlationID strCol
 
-	message  proto.ColStr
+	message  strCol
 	metadata lowCardMap
-	raw      proto.ColStr
+	raw      strCol
 	rawHash  proto.ColUInt64
 
 	input proto.Input

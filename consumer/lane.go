@@ -297,6 +297,7 @@ func (l *lane) passGap(to int64) bool {
 
 func (l *lane) add(r *kgo.Record) {
 	if l.batch.empty() {
+		l.batch.rows = l.c.columns.take(l.batch.rows.Table())
 		l.mu.Lock()
 		l.filling = r.Timestamp
 		l.mu.Unlock()
@@ -357,6 +358,9 @@ func (l *lane) cut(end int64) bool {
 		s.since, s.unknown = d.since, !d.check
 	}
 	l.c.m.cut(e, l.c.opt.Now().Sub(l.batch.since))
+	// An idle lane keeps no memory.
+	l.c.columns.give(l.batch.rows)
+	l.batch.rows, l.batch.bad = newRows(e.table()), newQuarantineRows()
 	l.batch.next()
 
 	return l.plan(s) && l.prepare()

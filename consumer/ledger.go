@@ -18,7 +18,7 @@ type ledgerRow struct {
 	holes      proto.ColUInt64
 	offsetSum  proto.ColInt128
 	hashXor    proto.ColUInt64
-	token      proto.ColStr
+	token      strCol
 	ingestDay  proto.ColDate
 	replay     proto.ColUInt32
 	generation proto.ColInt32

@@ -23,10 +23,10 @@ type quarantineRows struct {
 	provenance
 	stage   lowCard
 	reason  lowCard
-	detail  proto.ColStr
-	key     proto.ColStr
+	detail  strCol
+	key     strCol
 	headers strMap
-	raw     proto.ColStr
+	raw     strCol
 	rawHash proto.ColUInt64
 
 	input proto.Input

@@ -153,7 +153,9 @@ type encoded struct {
 	// stored and quarantined are the offsets that were found in ClickHouse, nil unless that was asked.
 	stored, quarantined *offsetSet
 	blocks              []tokenBlock
-	buf                 *proto.Buffer
+	// buf and chunks hold the blocks' bytes.
+	buf    *proto.Buffer
+	chunks []*chunk
 }
 
 // tokenBlock is one block of a range; suffix tells its token from the others'.
@@ -168,10 +170,13 @@ func (e *encoded) encode(table, suffix string, cols proto.Input) error {
 		return fmt.Errorf("consumer: range [%d, %d) of %s/%d for %s: %w", e.First, e.End, e.src.topic, e.src.partition, table, err)
 	}
 	e.blocks = append(e.blocks, tokenBlock{table, suffix, block})
+	for _, c := range cols {
+		if s, ok := c.Data.(*strCol); ok {
+			e.chunks = append(e.chunks, s.handOver()...)
+		}
+	}
 	return nil
 }
-
-func (e *encoded) table() string { return tableOf(e.src.topic) }
 
 // token is the deduplication token of the range's rows; the other blocks add their suffixes.
 func (e *encoded) token(clusterID string) string {

@@ -212,8 +212,9 @@ func (l *lane) settle(s *span) {
 // release frees the memory of a range that is settled or divided. Its blocks must not be used any more.
 func (l *lane) release(s *span) {
 	l.free(s.cost)
-	l.c.recycle(s.buf)
-	s.cost, s.blocks, s.buf = 0, nil, nil
+	l.c.buffers.give(s.buf)
+	free(s.chunks)
+	s.cost, s.blocks, s.buf, s.chunks = 0, nil, nil, nil
 }
 
 // free gives back a part of what the lane holds of the memory budget.

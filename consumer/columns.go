@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"encoding/binary"
 	"strings"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -97,30 +96,6 @@ func (c *lowCard) EncodeColumn(b *proto.Buffer) {
 
 // WriteColumn implements proto.ColInput.
 func (c *lowCard) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
-
-// strCol is a String column. It holds the rows as Native has them, each behind its length: encoding is one copy, and a row costs no more than its bytes and
-// their count.
-type strCol struct {
-	buf  []byte
-	rows int
-}
-
-func (c *strCol) Append(v string) {
-	c.buf = append(binary.AppendUvarint(c.buf, uint64(len(v))), v...)
-	c.rows++
-}
-
-func (c *strCol) AppendBytes(v []byte) {
-	c.buf = append(binary.AppendUvarint(c.buf, uint64(len(v))), v...)
-	c.rows++
-}
-
-func (c *strCol) Type() proto.ColumnType       { return proto.ColumnTypeString }
-func (c *strCol) Rows() int                    { return c.rows }
-func (c *strCol) Reset()                       { c.buf, c.rows = c.buf[:0], 0 }
-func (c *strCol) EncodedSize() int             { return len(c.buf) }
-func (c *strCol) EncodeColumn(b *proto.Buffer) { b.PutRaw(c.buf) }
-func (c *strCol) WriteColumn(w *proto.Writer)  { w.ChainWrite(c.buf) }
 
 // strArray is Array(String).
 type strArray struct {

@@ -45,8 +45,8 @@ type Consumer struct {
 	// inserts bound the blocks on their way to ClickHouse.
 	inserts chan struct{}
 	// buffers and columns are there to be used again.
-	buffers chan *proto.Buffer
-	columns columnPool
+	buffers pool[*proto.Buffer]
+	columns map[string]*pool[rows]
 
 	mu    sync.Mutex
 	lanes map[partitionKey]*lane
@@ -66,9 +66,12 @@ func New(opt Options) (*Consumer, error) {
 		kafkaOK: opt.Health.Check("kafka"), clickhouseOK: opt.Health.Check("clickhouse"),
 		rewind:  make(map[partitionKey]int64),
 		inserts: make(chan struct{}, opt.Inserts),
-		buffers: make(chan *proto.Buffer, idleBuffers),
-		columns: newColumnPool(tables.TableEvents, tables.TableAlertVersions),
-		lanes:   make(map[partitionKey]*lane),
+		buffers: pool[*proto.Buffer]{make: func() *proto.Buffer { return new(proto.Buffer) }},
+		columns: map[string]*pool[rows]{
+			tables.TableEvents:        {make: newEventRows},
+			tables.TableAlertVersions: {make: newAlertRows},
+		},
+		lanes: make(map[partitionKey]*lane),
 	}
 	if opt.Registry != nil {
 		opt.Registry.MustRegister(newLaneCollector(c))
@@ -420,26 +423,5 @@ func newRows(table string) rows {
 
 // today is the ingest day of a range that is planned now.
 func (c *Consumer) today() time.Time { return c.opt.Now().UTC().Truncate(24 * time.Hour) }
-
-// idleBuffers is how many encoding buffers wait for their next range, each with the memory of the largest that it has held.
-const idleBuffers = 2
-
-// buffer returns an empty encoding buffer.
-func (c *Consumer) buffer() *proto.Buffer {
-	select {
-	case b := <-c.buffers:
-		return b
-	default:
-		return new(proto.Buffer)
-	}
-}
-
-func (c *Consumer) recycle(b *proto.Buffer) {
-	b.Reset()
-	select {
-	case c.buffers <- b:
-	default:
-	}
-}
 
 func uuidText(id [16]byte) string { return uuid.UUID(id).String() }

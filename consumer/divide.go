@@ -80,7 +80,7 @@ func (l *lane) halves(s *span, refusal error) ([]*span, error) {
 		b.end = end
 		r := s.plannedRange
 		r.First, r.End = b.first, end
-		e, err := b.encode(l.c.buffer(), r)
+		e, err := b.encode(l.c.buffers.take(), r)
 		if err != nil {
 			failed = err
 			return

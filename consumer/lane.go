@@ -297,7 +297,7 @@ func (l *lane) passGap(to int64) bool {
 
 func (l *lane) add(r *kgo.Record) {
 	if l.batch.empty() {
-		l.batch.rows = l.c.columns.take(l.batch.rows.Table())
+		l.batch.rows = l.c.columns[l.batch.rows.Table()].take()
 		l.mu.Lock()
 		l.filling = r.Timestamp
 		l.mu.Unlock()
@@ -341,7 +341,7 @@ func (l *lane) cut(end int64) bool {
 	if d, ok := l.duty(); ok {
 		r.Day, r.Replay, r.Shard = d.Day, d.Replay, d.Shard
 	}
-	e, err := l.batch.encode(l.c.buffer(), r)
+	e, err := l.batch.encode(l.c.buffers.take(), r)
 	if err != nil {
 		// Own columns that do not fit together are a fault of this program: nothing may be skipped, so the process must not go on.
 		l.c.abort(err)
@@ -359,9 +359,9 @@ func (l *lane) cut(end int64) bool {
 	}
 	l.c.m.cut(e, l.c.opt.Now().Sub(l.batch.since))
 	// An idle lane keeps no memory.
-	l.c.columns.give(l.batch.rows)
-	l.batch.rows, l.batch.bad = newRows(e.table()), newQuarantineRows()
 	l.batch.next()
+	l.c.columns[l.batch.rows.Table()].give(l.batch.rows)
+	l.batch.rows, l.batch.bad = newRows(l.batch.rows.Table()), newQuarantineRows()
 
 	return l.plan(s) && l.prepare()
 }

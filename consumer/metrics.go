@@ -154,7 +154,7 @@ func (m *metrics) cut(e *encoded, age time.Duration) {
 	m.batchRows.WithLabelValues(e.src.topic).Observe(float64(e.account.rows + e.account.bad))
 	m.batchSeconds.WithLabelValues(e.src.topic).Observe(age.Seconds())
 	for _, b := range e.blocks {
-		m.insertBytes.WithLabelValues(e.src.topic).Add(float64(len(b.Body)))
+		m.insertBytes.WithLabelValues(e.src.topic).Add(float64(b.Size))
 	}
 }
 

@@ -34,7 +34,7 @@ type Options struct {
 	InFlight int
 	// Inserts is how many blocks may be on their way to ClickHouse at once; 4.
 	Inserts int
-	// MemoryBytes bounds what is read and not yet settled, as estimated from the records; 512 MiB.
+	// MemoryBytes bounds what is read and not yet settled, as estimated from the records; 256 MiB. The process needs up to four times as much.
 	MemoryBytes int64
 	// InsertTimeout is how long after its intent an insert may still be at work; 60 s.
 	InsertTimeout time.Duration
@@ -72,7 +72,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxAge, time.Second)
 	setDefault(&o.InFlight, 4)
 	setDefault(&o.Inserts, 4)
-	setDefault(&o.MemoryBytes, 512<<20)
+	setDefault(&o.MemoryBytes, 256<<20)
 	setDefault(&o.InsertTimeout, time.Minute)
 	setDefault(&o.DrainTimeout, 10*time.Second)
 	setDefault(&o.ReconcileEvery, reconcileEvery)

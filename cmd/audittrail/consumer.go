@@ -25,7 +25,7 @@ type consumerFlags struct {
 	BatchBytes int           `min:"1" default:"67108864" help:"Cut a block after so many bytes of events."`
 	BatchAge   time.Duration `min:"0" default:"1s" help:"Cut a block when its first event is so old."`
 	Inserts    int           `min:"1" default:"4" help:"Blocks that may be on their way to ClickHouse at once."`
-	Memory     int64         `min:"1048576" default:"536870912" help:"Bytes that may be read and not yet stored; beyond it reading waits."`
+	Memory     int64         `min:"1048576" default:"268435456" help:"Bytes that may be read and not yet stored; beyond it reading waits. The process takes up to four times as much."`
 }
 
 // Run runs the consumer alone.

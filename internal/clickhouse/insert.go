@@ -1,19 +1,15 @@
 package clickhouse
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/ClickHouse/ch-go/proto"
 )
 
 // Insert is one INSERT: one Native block with a deduplication token. ClickHouse ignores a block whose token it has seen within the table's
@@ -31,49 +27,8 @@ type Insert struct {
 	Settings map[string]string
 }
 
-// Block is a block of rows in Native format.
-type Block struct {
-	// Columns are the names of the columns, in the order of the body.
-	Columns []string
-	Rows    int
-	Body    []byte
-}
-
 // maxAnswer bounds what is read of an answer: an insert answers with nothing, or an error text.
 const maxAnswer = 64 << 10
-
-// EncodeBlock encodes the columns, which are of equal length, appending to buf, whose bytes the block shares. An error is about the columns: it will not
-// pass by trying again.
-func EncodeBlock(buf *proto.Buffer, cols proto.Input) (Block, error) {
-	b := Block{Columns: make([]string, len(cols))}
-	for i, c := range cols {
-		b.Columns[i] = c.Name
-		b.Rows = c.Data.Rows()
-	}
-	start := len(buf.Buf)
-	buf.Buf = slices.Grow(buf.Buf, encodedSize(cols))
-	native := proto.Block{Rows: b.Rows, Columns: len(cols)}
-	// Revision 0 is what the HTTP interface reads unless told otherwise.
-	if err := native.EncodeRawBlock(buf, 0, cols); err != nil {
-		return Block{}, fmt.Errorf("clickhouse: encode block: %w", err)
-	}
-	b.Body = buf.Buf[start:]
-	return b, nil
-}
-
-// encodedSize estimates what the columns take when they are encoded, so that the buffer need not grow in steps.
-func encodedSize(cols proto.Input) int {
-	size := 0
-	for _, c := range cols {
-		size += len(c.Name) + 64
-		if known, ok := c.Data.(interface{ EncodedSize() int }); ok {
-			size += known.EncodedSize()
-		} else {
-			size += 8 * c.Data.Rows() // numbers, times; the few longer ones make up for the shorter
-		}
-	}
-	return size
-}
 
 // Insert posts the block and returns when ClickHouse has acknowledged it. ctx must have a deadline: what is left of it is passed on as max_execution_time,
 // so that an abandoned insert does not land later, and with nothing left nothing is sent. After any error the outcome is unknown unless Classify says
@@ -88,10 +43,16 @@ func (c *Client) Insert(ctx context.Context, in Insert) error {
 		return fmt.Errorf("clickhouse: insert into %s: %w", in.Table, context.DeadlineExceeded)
 	}
 	u, n := c.insertURL(in, left)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, bytes.NewReader(in.Block.Body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, nil)
 	if err != nil {
 		return fmt.Errorf("clickhouse: insert into %s: %w", in.Table, err)
 	}
+	body := body{segments: in.Block.Body}
+	req.Body, _ = body.open()
+	req.GetBody = body.open
+	req.ContentLength = int64(in.Block.Size)
+	// The transport may still read the body when it has its answer; the block's memory is the caller's again when this function returns.
+	defer body.wait()
 	req.Header.Set("X-ClickHouse-User", c.opt.Username)
 	if c.opt.Password != "" {
 		req.Header.Set("X-ClickHouse-Key", c.opt.Password)

@@ -40,7 +40,7 @@ func (w *world) commitTo(partition int32, offset int64, metadata string) {
 // shortIntents makes the time that a check waits for earlier inserts short.
 func (w *world) shortIntents() Options {
 	opt := w.options()
-	opt.InsertTimeout = 300 * time.Millisecond
+	opt.InsertTimeout = 700 * time.Millisecond
 	return opt
 }
 

@@ -115,6 +115,8 @@ type VerifyOptions struct {
 	topicID [16]byte
 	// settled, unless nil, is what a consumer has settled of its own partitions, and chooses them.
 	settled map[partitionKey]settledOffset
+	// now replaces the clock in tests.
+	now time.Time
 	// skipRollups leaves out the rollups, whose days tests share, and consumers.
 	skipRollups bool
 }
@@ -129,7 +131,8 @@ func Verify(ctx context.Context, opt VerifyOptions) (*Report, error) {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&opt.Group, DefaultGroup)
-	v := &verifier{opt: opt, ch: opt.ClickHouse, report: &Report{Findings: []Finding{}, Repeated: []RepeatedID{}}, settled: opt.settled, now: time.Now()}
+	setDefault(&opt.now, time.Now())
+	v := &verifier{opt: opt, ch: opt.ClickHouse, report: &Report{Findings: []Finding{}, Repeated: []RepeatedID{}}, settled: opt.settled, now: opt.now}
 	// Before the ledger is read: its rows of ranges that are settled by then are all there.
 	if !opt.SkipKafka {
 		if err := v.readSettled(ctx); err != nil {

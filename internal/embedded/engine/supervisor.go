@@ -25,7 +25,7 @@ const (
 	maxRestartDelay   = 5 * time.Second
 	// stableAfter is how long a child must have lived for the next restart to be quick again.
 	stableAfter = 30 * time.Second
-	// startAttempts bounds the tries before the first success: what never worked will not start to.
+	// startAttempts bounds the tries of a child that was killed before the first success: what never worked will not start to.
 	startAttempts = 3
 	pingTimeout   = 2 * time.Second
 	pingInterval  = 20 * time.Millisecond
@@ -179,7 +179,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return err
 		}
 		everReady = everReady || ready
-		if !everReady && attempt == startAttempts {
+		if !everReady && (attempt == startAttempts || gaveUp(err)) {
 			return fmt.Errorf("the embedded ClickHouse does not start (see its lines above): %w", err)
 		}
 		if time.Since(started) > stableAfter {
@@ -197,6 +197,22 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.mu.Unlock()
 		s.metrics.restarts.Inc()
 	}
+}
+
+// gaveUp says whether a child ended with an exit status of its own: what it could not do, it cannot do the next time either.
+func gaveUp(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.Exited()
+}
+
+// endedBy says whether a child was ended by the signal itself.
+func endedBy(err error, signal syscall.Signal) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == signal
 }
 
 // runOnce runs one child to its end. It says whether the child ever answered, and why it ended; nothing when it was stopped in order.
@@ -280,7 +296,7 @@ func (s *Supervisor) terminate(cmd *exec.Cmd, exited <-chan error) error {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case err := <-exited:
-		if err != nil {
+		if err != nil && !endedBy(err, syscall.SIGTERM) { // it was too young to handle the signal
 			return fmt.Errorf("stop the embedded ClickHouse: %w", err)
 		}
 		return nil

@@ -53,13 +53,19 @@ type supervised struct {
 
 func supervise(t *testing.T, library, dir string) *supervised {
 	t.Helper()
+	return superviseProgram(t, "", "engine-child", library, dir)
+}
+
+// superviseProgram is supervise with another program in the place of the engine; this one when it is empty.
+func superviseProgram(t *testing.T, program string, args ...string) *supervised {
+	t.Helper()
 	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &supervised{registry: prometheus.NewRegistry(), lines: &logBuffer{}, returned: make(chan error, 1)}
 	s.Supervisor, err = NewSupervisor(SupervisorOptions{
-		Listener: ln, Command: []string{"engine-child", library, dir}, Output: s.lines, Registerer: s.registry, StopTimeout: 10 * time.Second,
+		Listener: ln, Program: program, Command: args, Output: s.lines, Registerer: s.registry, StopTimeout: 10 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(s.lines, nil)),
 	})
 	if err != nil {
@@ -299,24 +305,42 @@ func TestParentKilled(t *testing.T) {
 	}
 }
 
-// TestNeverStarts: what cannot start is an error, not an endless loop.
+// TestStopBeforeTheChildListensToSignals: the signal ends such a child by itself. That was asked for, so it is no failure.
+func TestStopBeforeTheChildListensToSignals(t *testing.T) {
+	s := superviseProgram(t, "/bin/sleep", "60")
+	eventually(t, "the child lives", func() bool { return s.PID() != 0 })
+	if err := s.stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+// TestNeverStarts: what cannot start is an error, not an endless loop. A child that says itself that it cannot is not asked again; one that was killed is.
 func TestNeverStarts(t *testing.T) {
 	notALibrary := filepath.Join(t.TempDir(), "libchdb.so")
 	if err := os.WriteFile(notALibrary, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := supervise(t, notALibrary, t.TempDir())
-	select {
-	case err := <-s.returned:
-		s.returned <- err
-		if err == nil || !strings.Contains(err.Error(), "does not start") {
-			t.Errorf("error %v", err)
+	for _, c := range []struct {
+		s      *supervised
+		reason string
+		line   string
+		times  int
+	}{
+		{supervise(t, notALibrary, t.TempDir()), "exit status 1", "load the ClickHouse library", 1},
+		{superviseProgram(t, "/bin/sh", "-c", "echo started; kill -9 $$"), "signal: killed", "started", startAttempts},
+	} {
+		select {
+		case err := <-c.s.returned:
+			c.s.returned <- err
+			if err == nil || !strings.Contains(err.Error(), "does not start") || !strings.Contains(err.Error(), c.reason) {
+				t.Errorf("error %v, want one with %q", err, c.reason)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("it still tries")
 		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("it still tries")
-	}
-	if !strings.Contains(s.lines.String(), "load the ClickHouse library") {
-		t.Errorf("the child's own words are missing: %s", s.lines)
+		if n := strings.Count(c.s.lines.String(), c.line); n != c.times {
+			t.Errorf("the child's own words are there %d times, want %d:\n%s", n, c.times, c.s.lines)
+		}
 	}
 }
 

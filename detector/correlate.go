@@ -39,7 +39,7 @@ type part struct {
 func (d *Detector) runCorrelate(ctx context.Context, n int, report func(error)) error {
 	w := &correlateWorker{Detector: d, number: n, parts: make(map[int32]*part)}
 	var err error
-	w.session, err = d.o.newSession(StageCorrelate, n, d.matches, d.gap(StageCorrelate))
+	w.session, err = d.o.newSession(ctx, StageCorrelate, n, d.matches, d.gap(StageCorrelate))
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (w *correlateWorker) round(ctx context.Context) error {
 	}
 	if disturbed {
 		// What was polled is polled again; nothing of it is in memory yet.
-		err := w.session.abort(ctx)
+		err := w.session.abort()
 		w.metrics.transaction(StageCorrelate, false, err)
 		return err
 	}
@@ -76,7 +76,7 @@ func (w *correlateWorker) round(ctx context.Context) error {
 	if err := w.session.begin(); err != nil {
 		return err
 	}
-	published, err := w.applyAll(ctx, fetches)
+	published, err := w.applyAll(fetches)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ type produced struct {
 	unreadable int
 }
 
-func (w *correlateWorker) applyAll(ctx context.Context, fetches kgo.Fetches) (produced, error) {
+func (w *correlateWorker) applyAll(fetches kgo.Fetches) (produced, error) {
 	var out produced
 	for it := fetches.RecordIter(); !it.Done(); {
 		r := it.Next()
@@ -137,7 +137,7 @@ func (w *correlateWorker) applyAll(ctx context.Context, fetches kgo.Fetches) (pr
 			if err != nil {
 				return out, err
 			}
-			w.session.produce(ctx, rec)
+			w.session.produce(rec)
 			if said(&alerts[i]) == stateOpened {
 				out.opened = append(out.opened, p.state.Published())
 			}
@@ -164,7 +164,7 @@ func (w *correlateWorker) commit(ctx context.Context, out produced) error {
 			metadata[n] = p.rewind.String()
 		}
 	}
-	ok, err := w.session.commit(ctx, func(req *kmsg.TxnOffsetCommitRequest) error { return setMetadata(req, metadata) })
+	ok, err := w.session.commit(func(req *kmsg.TxnOffsetCommitRequest) error { return setMetadata(req, metadata) })
 	w.metrics.transaction(StageCorrelate, ok, err)
 	if err != nil {
 		return err

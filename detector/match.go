@@ -44,7 +44,7 @@ type matchCounts struct{ events, matches, clamped, unreadable int }
 func (d *Detector) runMatch(ctx context.Context, n int, report func(error)) error {
 	w := &matchWorker{Detector: d, number: n, matcher: newMatcher(d.o.Rules), sources: newSources(d.o.UnavailableAfter)}
 	var err error
-	w.session, err = d.o.newSession(StageMatch, n, d.events, d.gap(StageMatch))
+	w.session, err = d.o.newSession(ctx, StageMatch, n, d.events, d.gap(StageMatch))
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (w *matchWorker) round(ctx context.Context) error {
 		}
 	}
 	if disturbed {
-		err := w.session.abort(ctx)
+		err := w.session.abort()
 		w.metrics.transaction(StageMatch, false, err)
 		w.rollback()
 		return err
@@ -94,21 +94,21 @@ func (w *matchWorker) round(ctx context.Context) error {
 		}
 		w.open = true
 	}
-	if err := w.matchAll(ctx, fetches); err != nil {
+	if err := w.matchAll(fetches); err != nil {
 		return err
 	}
 	if now := w.o.Now(); !time.Now().Before(w.nextClock) {
 		w.nextClock = time.Now().Add(w.o.ClockInterval)
-		w.writeClock(ctx, now)
+		w.writeClock(now)
 	}
 	if w.written == 0 {
 		return nil
 	}
-	return w.commit(ctx)
+	return w.commit()
 }
 
 // matchAll writes the match records of what was polled.
-func (w *matchWorker) matchAll(ctx context.Context, fetches kgo.Fetches) error {
+func (w *matchWorker) matchAll(fetches kgo.Fetches) error {
 	now, topicID := w.o.Now(), w.probed.Load().topicID
 	for it := fetches.RecordIter(); !it.Done(); {
 		r := it.Next()
@@ -125,7 +125,7 @@ func (w *matchWorker) matchAll(ctx context.Context, fetches kgo.Fetches) error {
 		clamped, err := w.matcher.apply(&w.record, func(key, value []byte) {
 			w.written++
 			w.counts.matches++
-			w.session.produce(ctx, &kgo.Record{Topic: w.matches, Key: key, Value: value})
+			w.session.produce(&kgo.Record{Topic: w.matches, Key: key, Value: value})
 		})
 		if err != nil {
 			w.counts.unreadable++ // the consumer puts it in quarantine
@@ -139,7 +139,7 @@ func (w *matchWorker) matchAll(ctx context.Context, fetches kgo.Fetches) error {
 
 // writeClock writes how far this worker is to every partition of audit.matches. Its transaction is that of the match records, so who reads it has
 // read those.
-func (w *matchWorker) writeClock(ctx context.Context, now time.Time) {
+func (w *matchWorker) writeClock(now time.Time) {
 	pr := w.probed.Load()
 	w.sources.take(pr)
 	if slowest, ok := w.sources.slowest(); ok {
@@ -152,12 +152,12 @@ func (w *matchWorker) writeClock(ctx context.Context, now time.Time) {
 	value := wire.AppendClock(nil, &c)
 	for p := range pr.matches {
 		w.written++
-		w.session.produce(ctx, &kgo.Record{Topic: w.matches, Partition: p, Value: value})
+		w.session.produce(&kgo.Record{Topic: w.matches, Partition: p, Value: value})
 	}
 }
 
-func (w *matchWorker) commit(ctx context.Context) error {
-	ok, err := w.session.commit(ctx, w.completeOffsets)
+func (w *matchWorker) commit() error {
+	ok, err := w.session.commit(w.completeOffsets)
 	w.metrics.transaction(StageMatch, ok, err)
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ func (w *correlateWorker) replay(ctx context.Context, n int32, p *part) error {
 		return nil
 	}
 	opts := append([]kgo.Opt{
+		kgo.WithContext(ctx),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.matches: {n: kgo.NewOffset().At(from)}}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // an offset that is not there is an error, not another offset
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),

@@ -23,6 +23,9 @@ type session struct {
 	adm   *kadm.Client
 	group string
 	topic string
+	// life is the context of the client and of all that must not be cut off by a stop: it ends stopGrace after the worker's.
+	life context.Context
+	end  context.CancelFunc
 	// timeout bounds the end of a transaction.
 	timeout time.Duration
 	log     *slog.Logger
@@ -51,14 +54,16 @@ type change struct {
 	metadata string
 }
 
-// newSession joins the group of a stage as its worker number n.
-func (o *Options) newSession(stage Stage, n int, topic string, gaps func(int32)) (*session, error) {
+// newSession joins the group of a stage as its worker number n. It must be closed.
+func (o *Options) newSession(ctx context.Context, stage Stage, n int, topic string, gaps func(int32)) (*session, error) {
 	s := &session{
 		group: o.group(stage), topic: topic, timeout: 2 * o.TransactionTimeout, gaps: gaps, metadata: make(map[int32]string),
 		log: o.Logger.With("stage", stage, "worker", n),
 	}
+	s.life, s.end = outlive(ctx, stopGrace)
 	opts, err := kafka.Options(
 		o.Kafka, s.log,
+		kgo.WithContext(s.life),
 		kgo.ConsumerGroup(s.group),
 		kgo.ConsumeTopics(topic),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
@@ -85,10 +90,12 @@ func (o *Options) newSession(stage Stage, n int, topic string, gaps func(int32))
 		kgo.OnPartitionsLost(s.lost),
 	)
 	if err != nil {
+		s.end()
 		return nil, err
 	}
 	s.gts, err = kgo.NewGroupTransactSession(append(opts, o.clientOpts...)...)
 	if err != nil {
+		s.end()
 		return nil, fmt.Errorf("set up the %s worker's client: %w", stage, err)
 	}
 	s.adm = kadm.NewClient(s.gts.Client())
@@ -96,7 +103,17 @@ func (o *Options) newSession(stage Stage, n int, topic string, gaps func(int32))
 }
 
 // close leaves the group. A transaction that was not ended is aborted by the next one with the same id, or by its timeout.
-func (s *session) close() { s.gts.CloseAllowingRebalance() }
+func (s *session) close() {
+	s.gts.CloseAllowingRebalance()
+	s.end()
+}
+
+// outlive returns a context that ends some time after ctx does, or when it is cancelled.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })
+	return life, func() { forget(); end() }
+}
 
 // assigned notes that the group has dealt out its partitions, be it none to this member.
 func (s *session) assigned(context.Context, *kgo.Client, map[string][]int32) {
@@ -236,9 +253,8 @@ func (s *session) begin() error {
 }
 
 // produce adds a record to the transaction.
-func (s *session) produce(ctx context.Context, r *kgo.Record) {
-	// Not cut off by a stop: what has begun is brought to an end.
-	s.gts.Produce(context.WithoutCancel(ctx), r, func(_ *kgo.Record, err error) {
+func (s *session) produce(r *kgo.Record) {
+	s.gts.Produce(s.life, r, func(_ *kgo.Record, err error) {
 		if err == nil {
 			return
 		}
@@ -254,9 +270,9 @@ func (s *session) produce(ctx context.Context, r *kgo.Record) {
 // prevented it: then the position is what was committed before, and memory must go back to that too. After an error nobody knows what was committed:
 // the session must be given up.
 //
-// The end is not cut off by the caller's context, only by the time limit: an outcome that is not waited for would be unknown.
-func (s *session) commit(ctx context.Context, change func(*kmsg.TxnOffsetCommitRequest) error) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+// The end is cut off by no stop, only by the time limit and the end of the session's life: an outcome that is not waited for is unknown.
+func (s *session) commit(change func(*kmsg.TxnOffsetCommitRequest) error) (bool, error) {
+	ctx, cancel := context.WithTimeout(s.life, s.timeout)
 	defer cancel()
 	// A record that cannot be produced shows here; End would commit without it.
 	if err := s.gts.Client().Flush(ctx); err != nil {
@@ -281,8 +297,8 @@ func (s *session) commit(ctx context.Context, change func(*kmsg.TxnOffsetCommitR
 }
 
 // abort goes back to what was committed, whether or not a transaction has begun.
-func (s *session) abort(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+func (s *session) abort() error {
+	ctx, cancel := context.WithTimeout(s.life, s.timeout)
 	defer cancel()
 	_, err := s.gts.End(ctx, kgo.TryAbort)
 	s.settle()

@@ -29,7 +29,7 @@ func checkKafka(cfg kafka.Config, hint string, topics ...string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { go cl.Close() }() // which waits for a request that has no answer
+	defer cl.Close()
 	at := strings.Join(cfg.Brokers, ", ")
 	err = withinReach(func(ctx context.Context) error { _, err := kafka.FetchMetadata(ctx, cl); return err })
 	if err != nil {

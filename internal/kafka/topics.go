@@ -77,7 +77,9 @@ func EnsureTopics(ctx context.Context, cl *kgo.Client, c Config, topics []Topic)
 		for k, v := range t.Config {
 			cfg[k] = kadm.StringPtr(v)
 		}
-		_, err := adm.CreateTopic(ctx, t.Partitions, -1, cfg, c.Topic(t.Name))
+		_, err := within(ctx, func(ctx context.Context) (kadm.CreateTopicResponse, error) {
+			return adm.CreateTopic(ctx, t.Partitions, -1, cfg, c.Topic(t.Name))
+		})
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("kafka: create topic %s: %w", c.Topic(t.Name), err)
 		}
@@ -117,7 +119,9 @@ func FetchStableOffsets(ctx context.Context, cl *kgo.Client, names ...string) (m
 
 // FetchRetention returns the topics' retention.ms; 0 where records are not deleted by time.
 func FetchRetention(ctx context.Context, cl *kgo.Client, names ...string) (map[string]time.Duration, error) {
-	configs, err := kadm.NewClient(cl).DescribeTopicConfigs(ctx, names...)
+	configs, err := within(ctx, func(ctx context.Context) (kadm.ResourceConfigs, error) {
+		return kadm.NewClient(cl).DescribeTopicConfigs(ctx, names...)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("kafka: describe topics: %w", err)
 	}
@@ -143,7 +147,7 @@ type Committed struct {
 
 // FetchCommitted returns what the group has committed, by topic and partition; nothing for partitions that it never committed.
 func FetchCommitted(ctx context.Context, cl *kgo.Client, group string) (map[string]map[int32]Committed, error) {
-	res, err := kadm.NewClient(cl).FetchOffsets(ctx, group)
+	res, err := within(ctx, func(ctx context.Context) (kadm.OffsetResponses, error) { return kadm.NewClient(cl).FetchOffsets(ctx, group) })
 	if err == nil {
 		err = res.Error()
 	}
@@ -164,7 +168,7 @@ func FetchCommitted(ctx context.Context, cl *kgo.Client, group string) (map[stri
 }
 
 func fetchOffsets(ctx context.Context, which string, list func(context.Context, ...string) (kadm.ListedOffsets, error), names []string) (map[string]map[int32]int64, error) {
-	listed, err := list(ctx, names...)
+	listed, err := within(ctx, func(ctx context.Context) (kadm.ListedOffsets, error) { return list(ctx, names...) })
 	if err == nil {
 		err = listed.Error()
 	}
@@ -183,7 +187,7 @@ func fetchOffsets(ctx context.Context, which string, list func(context.Context, 
 
 // FetchMetadata asks the cluster for its id and for the named topics (full names); one that does not exist is an error that names it.
 func FetchMetadata(ctx context.Context, cl *kgo.Client, names ...string) (Metadata, error) {
-	m, err := kadm.NewClient(cl).Metadata(ctx, names...)
+	m, err := within(ctx, func(ctx context.Context) (kadm.Metadata, error) { return kadm.NewClient(cl).Metadata(ctx, names...) })
 	if err != nil {
 		return Metadata{}, fmt.Errorf("kafka: fetch metadata: %w", err)
 	}

@@ -23,7 +23,7 @@ type Probe struct {
 	Name string
 	// Where is the server's address, and Hint what to look at when it does not answer; both are for people.
 	Where, Hint string
-	// Ask returns nil when the server answers as it should, and ends at some time after its context.
+	// Ask returns nil when the server answers as it should, and ends with its context.
 	Ask func(context.Context) error
 	// Health gets the condition. Required, as is Log.
 	Health *Health
@@ -110,22 +110,13 @@ type noAnswer struct{ within time.Duration }
 
 func (n noAnswer) Error() string { return fmt.Sprintf("no answer within %s", n.within) }
 
-// Within calls ask and returns its error, or that there was no answer in the time given. Clients may notice the end of their context late, as Kafka's does
-// in the middle of a request: ask is not waited for then, and ends by itself.
+// Within calls ask with a deadline. When the time is up before there is an answer, the error says just that.
 func Within(ctx context.Context, timeout time.Duration, ask func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer := make(chan error, 1)
-	go func() { answer <- ask(limited) }()
-	select {
-	case err := <-answer:
-		if err == nil || limited.Err() == nil {
-			return err
-		}
-	case <-limited.Done():
+	err := ask(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return noAnswer{timeout}
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return noAnswer{timeout}
+	return err
 }

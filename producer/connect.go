@@ -1,18 +1,15 @@
 package producer
 
 import (
-	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/audittrail/audittrail/internal/certs"
+	"github.com/audittrail/audittrail/internal/kafka"
 )
 
 // Mechanism is a SASL mechanism.
@@ -20,9 +17,9 @@ type Mechanism string
 
 // The mechanisms. Plain sends the password itself: use it with TLS.
 const (
-	Plain       Mechanism = "PLAIN"
-	ScramSHA256 Mechanism = "SCRAM-SHA-256"
-	ScramSHA512 Mechanism = "SCRAM-SHA-512"
+	Plain       Mechanism = kafka.Plain
+	ScramSHA256 Mechanism = kafka.ScramSHA256
+	ScramSHA512 Mechanism = kafka.ScramSHA512
 )
 
 // SASL is how to log in to Kafka. Its text forms, in logs too, leave the password out.
@@ -37,47 +34,18 @@ func (s SASL) String() string { return fmt.Sprintf("%s as %s", s.Mechanism, s.Us
 // GoString is String: %#v would show the password.
 func (s SASL) GoString() string { return s.String() }
 
-func (s SASL) mechanism() (sasl.Mechanism, error) {
-	if s.Username == "" || s.Password == "" {
-		return nil, errors.New("producer: SASL needs a username and a password")
-	}
-	login := scram.Auth{User: s.Username, Pass: s.Password}
-	switch s.Mechanism {
-	case Plain:
-		return plain.Plain(func(context.Context) (plain.Auth, error) {
-			return plain.Auth{User: s.Username, Pass: s.Password}, nil
-		}), nil
-	case ScramSHA256:
-		return login.AsSha256Mechanism(), nil
-	case ScramSHA512:
-		return login.AsSha512Mechanism(), nil
-	}
-	return nil, fmt.Errorf("producer: SASL mechanism %q is none of %s, %s, %s", s.Mechanism, Plain, ScramSHA256, ScramSHA512)
-}
-
 // LoadTLS reads PEM files into what Options.TLS takes: the certificates of the authorities to trust (the system's when caFile is empty) and, for
 // brokers that ask for one, a client certificate with its key (both or neither).
 func LoadTLS(caFile, certFile, keyFile string) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, fmt.Errorf("producer: read the authorities' certificates: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("producer: %s has no certificate in PEM form", caFile)
-		}
-	}
-	switch {
-	case (certFile == "") != (keyFile == ""):
+	if (certFile == "") != (keyFile == "") {
 		return nil, errors.New("producer: a client certificate and its key are needed both, or neither")
-	case certFile != "":
-		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-		if err != nil {
-			return nil, fmt.Errorf("producer: load the client certificate %s with the key %s: %w", certFile, keyFile, err)
-		}
-		c.Certificates = []tls.Certificate{pair}
+	}
+	c, err := certs.Trust(caFile)
+	if err == nil && certFile != "" {
+		err = certs.Present(c, certFile, keyFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("producer: %w", err)
 	}
 	return c, nil
 }
@@ -111,24 +79,13 @@ func (c Compression) codec() (kgo.CompressionCodec, error) {
 	return kgo.NoCompression(), fmt.Errorf("producer: compression %q is none of %s, %s, %s, %s, %s", string(c), LZ4, Zstd, Snappy, Gzip, Uncompressed)
 }
 
-// connection returns the client's options for how to reach the brokers.
-func (o Options) connection() ([]kgo.Opt, error) {
-	codec, err := o.Compression.codec()
-	if err != nil {
-		return nil, err
-	}
-	opts := []kgo.Opt{kgo.ProducerBatchCompression(codec, kgo.NoCompression())}
-	if o.TLS != nil {
-		opts = append(opts, kgo.DialTLSConfig(o.TLS.Clone()))
-	}
+// connection is how to reach the brokers.
+func (o Options) connection() kafka.Config {
+	c := kafka.Config{Brokers: o.Brokers, ClientID: o.ClientID, TLS: o.TLS}
 	if o.SASL != nil {
-		m, err := o.SASL.mechanism()
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, kgo.SASL(m))
+		c.SASL = &kafka.SASL{Mechanism: string(o.SASL.Mechanism), Username: o.SASL.Username, Password: o.SASL.Password}
 	}
-	return opts, nil
+	return c
 }
 
 // maxTopic is how long a topic's name may be, in bytes.

@@ -2,103 +2,25 @@ package producer
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/audittrail/audittrail/internal/certs/certtest"
 	"github.com/audittrail/audittrail/producer/internal/producertest"
 )
 
-// authority issues certificates into a folder, as files.
-type authority struct {
-	t    *testing.T
-	dir  string
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-}
-
-func newAuthority(t *testing.T) *authority {
-	a := &authority{t: t, dir: t.TempDir()}
-	a.cert = &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	a.key = a.issue("ca", a.cert)
-	return a
-}
-
-// issue writes NAME.crt and NAME.key.
-func (a *authority) issue(name string, cert *x509.Certificate) *ecdsa.PrivateKey {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	signer := a.key
-	if signer == nil {
-		signer = key
-	}
-	cert.SerialNumber, cert.Subject = big.NewInt(time.Now().UnixNano()), pkix.Name{CommonName: name}
-	cert.NotBefore, cert.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	der, err := x509.CreateCertificate(rand.Reader, cert, a.cert, key.Public(), signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	for suffix, block := range map[string]*pem.Block{".crt": {Type: "CERTIFICATE", Bytes: der}, ".key": {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(a.file(name+suffix), pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-	}
-	return key
-}
-
-func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
-
-// broker is the TLS of a broker that asks clients for a certificate.
-func (a *authority) broker() *tls.Config {
-	a.t.Helper()
-	a.issue("broker", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-	c, err := LoadTLS(a.file("ca.crt"), a.file("broker.crt"), a.file("broker.key"))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	c.ClientCAs, c.ClientAuth = c.RootCAs, tls.RequireAndVerifyClientCert
-	return c
-}
-
-func (a *authority) client() *tls.Config {
-	a.t.Helper()
-	a.issue("client", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	c, err := LoadTLS(a.file("ca.crt"), a.file("client.crt"), a.file("client.key"))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return c
-}
-
 func TestSecureConnections(t *testing.T) {
-	a := newAuthority(t)
+	a := certtest.New(t)
 	_, brokers := cluster(
-		t, kfake.TLS(a.broker()), kfake.EnableSASL(), kfake.Superuser(string(Plain), "shop", "pw-plain"),
+		t, kfake.TLS(a.Server()), kfake.EnableSASL(), kfake.Superuser(string(Plain), "shop", "pw-plain"),
 		kfake.Superuser(string(ScramSHA256), "shop", "pw-256"), kfake.Superuser(string(ScramSHA512), "shop", "pw-512"),
 	)
-	secure := a.client()
+	secure := a.Client()
 	noCertificate := secure.Clone()
 	noCertificate.Certificates = nil
 	for _, tt := range []struct {
@@ -138,8 +60,8 @@ func TestSecureConnections(t *testing.T) {
 }
 
 func TestLoadTLSExplains(t *testing.T) {
-	a := newAuthority(t)
-	a.client()
+	a := certtest.New(t)
+	a.Client()
 	if c, err := LoadTLS("", "", ""); err != nil || c.RootCAs != nil || c.Certificates != nil {
 		t.Errorf("the system's authorities: %+v, %v", c, err)
 	}
@@ -153,7 +75,7 @@ func TestLoadTLSExplains(t *testing.T) {
 		files := []string{tt.ca, tt.cert, tt.key}
 		for i := range files {
 			if files[i] != "" {
-				files[i] = a.file(files[i])
+				files[i] = a.File(files[i])
 			}
 		}
 		if _, err := LoadTLS(files[0], files[1], files[2]); err == nil || !strings.Contains(err.Error(), tt.want) {

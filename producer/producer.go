@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -51,12 +50,9 @@ func New(opts Options) (*Producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	connection, err := opts.connection()
+	codec, err := opts.Compression.codec()
 	if err != nil {
 		return nil, err
-	}
-	if opts.SASL != nil && opts.SASL.Mechanism == Plain && opts.TLS == nil {
-		opts.Logger.Warn("the Kafka password is sent unencrypted: SASL PLAIN without TLS")
 	}
 	m, err := newMetrics(opts.Registerer)
 	if err != nil {
@@ -64,12 +60,13 @@ func New(opts Options) (*Producer, error) {
 	}
 	// All in-sync replicas, idempotence and retries without an end are the client's defaults; an unknown topic is retried likewise, because a broker
 	// that restarts may not know it for a while. Check tells of one that is really missing.
-	client, err := kafka.NewClient(kafka.Config{Brokers: opts.Brokers, ClientID: opts.ClientID}, opts.Logger, slices.Concat([]kgo.Opt{
+	client, err := kafka.NewClient(opts.connection(), opts.Logger, slices.Concat([]kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.UnknownTopicRetries(-1),
 		kgo.ProducerLinger(max(opts.Linger, 0)),
 		kgo.MaxBufferedRecords(2 * opts.MaxBufferedEvents),
-	}, connection, opts.clientOptions)...)
+		kgo.ProducerBatchCompression(codec, kgo.NoCompression()),
+	}, opts.clientOptions)...)
 	if err != nil {
 		return nil, err
 	}
@@ -90,13 +87,10 @@ func New(opts Options) (*Producer, error) {
 // come. Call it at start.
 func (p *Producer) Check(ctx context.Context) error {
 	_, err := kafka.FetchMetadata(ctx, p.client, p.topic)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, io.EOF) && p.opts.SASL != nil:
-		err = fmt.Errorf("%w (the broker closed the connection: is the login right?)", err)
+	if err != nil {
+		return fmt.Errorf("producer: check %s: %w", strings.Join(p.opts.Brokers, ","), p.opts.connection().Explain(err))
 	}
-	return fmt.Errorf("producer: check %s: %w", strings.Join(p.opts.Brokers, ","), err)
+	return nil
 }
 
 // Flush waits until everything that was taken so far is acknowledged or given up. Events that failed were reported by then; the error only says that

@@ -99,7 +99,7 @@ func TestEnvExample(t *testing.T) {
 	secrets := secretVariables(app)
 	var b strings.Builder
 	b.WriteString("# Every setting of audittrail as an environment variable, with its default and the commands that take it. A flag of the same name wins; an empty\n" +
-		"# variable is one that is not set. A variable of this prefix that is not listed here is ignored with a warning.\n")
+		"# variable is one that is not set. A variable of this prefix that is not listed here is refused.\n")
 	for _, name := range flagVariables(app) {
 		if len(entries[name]) > 0 {
 			b.WriteString("\n")

@@ -3,40 +3,19 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 
+	"github.com/audittrail/audittrail/internal/certs"
 	"github.com/audittrail/audittrail/internal/clickhouse"
 	"github.com/audittrail/audittrail/internal/kafka"
 )
-
-// kafkaFlags say how to reach Kafka.
-type kafkaFlags struct {
-	Kafka       []string `placeholder:"HOST:PORT" help:"Kafka brokers."`
-	TopicPrefix string   `help:"Put before each topic name."`
-}
-
-func (f kafkaFlags) config() (kafka.Config, error) {
-	c := kafka.Config{Brokers: f.Kafka, TopicPrefix: f.TopicPrefix}
-	if len(f.Kafka) == 0 {
-		return c, usagef("no Kafka broker given: use --kafka HOST:PORT, or AUDITTRAIL_KAFKA")
-	}
-	for _, b := range f.Kafka {
-		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
-			return c, usagef("--kafka %s: expected HOST:PORT, such as localhost:9092", b)
-		}
-	}
-	if err := c.Validate(); err != nil {
-		return c, usageError{err}
-	}
-	return c, nil
-}
 
 // clickhouseFlags say how to reach ClickHouse.
 type clickhouseFlags struct {
 	Clickhouse         []string `placeholder:"URL" help:"ClickHouse replicas of one shard, as http:// or https:// URLs."`
 	ClickhouseUser     string   `default:"default" help:"ClickHouse user."`
+	ClickhouseCA       string   `name:"clickhouse-ca" placeholder:"FILE" help:"Certificates, in PEM form, of the authorities to trust for https:// URLs; default: the system's."`
 	ClickhousePassword string   `secret:"" help:"ClickHouse password; better given in the environment, or as AUDITTRAIL_CLICKHOUSE_PASSWORD_FILE."`
 }
 
@@ -61,7 +40,14 @@ func (f clickhouseFlags) patientClient() (*clickhouse.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	ch, err := clickhouse.New(clickhouse.Options{URLs: f.Clickhouse, Username: f.ClickhouseUser, Password: password})
+	if f.ClickhouseCA != "" && !strings.HasPrefix(f.Clickhouse[0], "https://") {
+		return nil, usagef("--clickhouse-ca is for https:// URLs, which --clickhouse %s is not", f.Clickhouse[0])
+	}
+	trust, err := certs.Trust(f.ClickhouseCA)
+	if err != nil {
+		return nil, usagef("--clickhouse-ca: %w", err)
+	}
+	ch, err := clickhouse.New(clickhouse.Options{URLs: f.Clickhouse, Username: f.ClickhouseUser, Password: password, TLS: trust})
 	if err != nil {
 		return nil, usagef("--clickhouse: %s", strings.TrimPrefix(err.Error(), "clickhouse: "))
 	}
@@ -99,6 +85,9 @@ type target struct {
 func (t target) config() (kafka.Config, error) {
 	hint := kafkaHint
 	if len(t.Kafka) == 0 {
+		if flag := t.givenSecurity(); flag != "" {
+			return kafka.Config{}, usagef("--%s needs --kafka HOST:PORT: the broker of `audittrail up` has no TLS and no users", flag)
+		}
 		e, err := readEndpoints(t.Data)
 		if err != nil {
 			return kafka.Config{}, err

@@ -21,7 +21,7 @@ var examples = map[string][]string{
 	"quarantine list":    {"audittrail quarantine list --since 24h"},
 	"quarantine show":    {"audittrail quarantine show audit.events/0/42"},
 	"quarantine redrive": {"audittrail quarantine redrive --place audit.events/0/42"},
-	"topics":             {"audittrail topics --kafka kafka:9092 --partitions 24"},
+	"topics":             {"audittrail topics --kafka kafka:9092 --partitions 24", "audittrail topics --kafka kafka:9093 --kafka-tls --kafka-ca ca.pem --kafka-sasl SCRAM-SHA-512 --kafka-user trail"},
 	"migrate":            {"audittrail migrate --clickhouse http://clickhouse:8123"},
 	"version":            {"audittrail version"},
 }

@@ -175,7 +175,11 @@ func publish(e *env, t target, what string, fn func(context.Context, *producer.P
 	if err != nil {
 		return err
 	}
-	p, err := producer.New(producer.Options{Brokers: cfg.Brokers, Topic: cfg.Topic(kafka.TopicEvents), ClientID: cfg.ClientID, Logger: e.log})
+	opt := producer.Options{Brokers: cfg.Brokers, Topic: cfg.Topic(kafka.TopicEvents), ClientID: cfg.ClientID, TLS: cfg.TLS, Logger: e.log}
+	if s := cfg.SASL; s != nil {
+		opt.SASL = &producer.SASL{Mechanism: producer.Mechanism(s.Mechanism), Username: s.Username, Password: s.Password}
+	}
+	p, err := producer.New(opt)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ const reachTimeout = 5 * time.Second
 // What to look at when a server does not answer.
 const (
 	kafkaHint      = "is it running, and is --kafka (AUDITTRAIL_KAFKA) right?"
+	securityHint   = "are --kafka-tls, --kafka-sasl and the flags beside them right?"
 	clickhouseHint = "is it running, and is --clickhouse (AUDITTRAIL_CLICKHOUSE) right?"
 )
 
@@ -32,7 +33,10 @@ func checkKafka(cfg kafka.Config, hint string, topics ...string) error {
 	defer cl.Close()
 	at := strings.Join(cfg.Brokers, ", ")
 	err = withinReach(func(ctx context.Context) error { _, err := kafka.FetchMetadata(ctx, cl); return err })
-	if err != nil {
+	switch {
+	case kafka.TurnedAway(err):
+		return fmt.Errorf("cannot talk to Kafka at %s: %w (%s)", at, cfg.Explain(err), securityHint)
+	case err != nil:
 		return fmt.Errorf("cannot reach Kafka at %s: %s", refused(at, err), hint)
 	}
 	if len(topics) == 0 {
@@ -95,7 +99,10 @@ func probeKafka(cfg kafka.Config, health *ops.Health, log *slog.Logger, topics .
 	p := &ops.Probe{
 		Name: "kafka", Where: strings.Join(cfg.Brokers, ", "), Health: health, Log: log,
 		Hint: kafkaHint + " `audittrail topics` creates topics that are missing",
-		Ask:  func(ctx context.Context) error { _, err := kafka.FetchMetadata(ctx, cl, names...); return err },
+		Ask: func(ctx context.Context) error {
+			_, err := kafka.FetchMetadata(ctx, cl, names...)
+			return cfg.Explain(err)
+		},
 	}
 	p.Init()
 	return p, nil

@@ -24,6 +24,8 @@ type Options struct {
 	// Username and Password are sent with each request; "default" and none when empty.
 	Username string
 	Password string
+	// TLS is for https:// addresses; nil trusts the system's authorities. It is cloned.
+	TLS *tls.Config
 	// MaxConns bounds the connections of queries (not of inserts); 10 when 0.
 	MaxConns int
 }
@@ -46,6 +48,9 @@ func New(opt Options) (*Client, error) {
 	if opt.MaxConns == 0 {
 		opt.MaxConns = 10
 	}
+	if opt.TLS == nil {
+		opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
 	c := &Client{opt: opt}
 	for _, raw := range opt.URLs {
 		u, err := url.Parse(raw)
@@ -66,6 +71,7 @@ func New(opt Options) (*Client, error) {
 	}
 	c.conn = conn
 	c.http = &http.Client{Transport: &http.Transport{
+		TLSClientConfig:       opt.TLS.Clone(),
 		MaxIdleConnsPerHost:   16,
 		IdleConnTimeout:       30 * time.Second,
 		ResponseHeaderTimeout: 0, // an insert answers when it is done; its context holds the deadline
@@ -93,7 +99,7 @@ func (c *Client) driverOptions(database string) *ch.Options {
 		opt.Addr = append(opt.Addr, u.Host)
 	}
 	if c.urls[0].Scheme == "https" {
-		opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		opt.TLS = c.opt.TLS.Clone()
 	}
 	return opt
 }

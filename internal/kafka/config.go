@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Config says how to reach a Kafka cluster and what our topics are called on it.
+// Config says how to reach a Kafka cluster, how to log in there, and what our topics are called on it.
 type Config struct {
 	// Brokers are host:port seeds; at least one.
 	Brokers []string
@@ -19,6 +20,10 @@ type Config struct {
 	TopicPrefix string
 	// ClientID appears in the brokers' logs and quotas; "audittrail" when empty.
 	ClientID string
+	// TLS encrypts the connections; nil means plain TCP. It is cloned.
+	TLS *tls.Config `json:"-"`
+	// SASL logs in; nil means without.
+	SASL *SASL
 }
 
 // Validate reports the first setting that cannot work.
@@ -33,6 +38,11 @@ func (c Config) Validate() error {
 	}
 	if strings.ContainsFunc(c.TopicPrefix, func(r rune) bool { return !topicRune(r) }) {
 		return fmt.Errorf("kafka: topic prefix %q has a character that Kafka does not allow in topic names", c.TopicPrefix)
+	}
+	if c.SASL != nil {
+		if err := c.SASL.Validate(); err != nil {
+			return fmt.Errorf("kafka: %w", err)
+		}
 	}
 	return nil
 }
@@ -66,7 +76,10 @@ func (c Config) options(log *slog.Logger) []kgo.Opt {
 	if id == "" {
 		id = "audittrail"
 	}
-	return []kgo.Opt{
+	if log != nil && c.Unencrypted() {
+		log.Warn("the Kafka password is sent unencrypted: SASL PLAIN without TLS")
+	}
+	return append([]kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(id),
 		kgo.WithLogger(logger{log}),
@@ -76,7 +89,7 @@ func (c Config) options(log *slog.Logger) []kgo.Opt {
 		// A batch that inflates beyond this is an attack or a fault, not a batch of events.
 		kgo.MaxDecompressBatchBytes(64 << 20),
 		kgo.RetryBackoffFn(backoff),
-	}
+	}, c.security()...)
 }
 
 // backoff grows from 50 ms to 5 s, so that a broker's restart is noticed soon and a long outage is not hammered.

@@ -22,7 +22,10 @@ func TestDeadlinesHoldAgainstASilentBroker(t *testing.T) {
 		"metadata": func(ctx context.Context, cl *kgo.Client) error { _, err := FetchMetadata(ctx, cl, "t"); return err },
 		"start":    func(ctx context.Context, cl *kgo.Client) error { _, err := FetchStartOffsets(ctx, cl, "t"); return err },
 		"end":      func(ctx context.Context, cl *kgo.Client) error { _, err := FetchEndOffsets(ctx, cl, "t"); return err },
-		"stable":   func(ctx context.Context, cl *kgo.Client) error { _, err := FetchStableOffsets(ctx, cl, "t"); return err },
+		"stable": func(ctx context.Context, cl *kgo.Client) error {
+			_, err := FetchStableOffsets(ctx, cl, "t")
+			return err
+		},
 		"committed": func(ctx context.Context, cl *kgo.Client) error {
 			_, err := FetchCommitted(ctx, cl, "g")
 			return err

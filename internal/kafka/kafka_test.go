@@ -1,8 +1,12 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +124,9 @@ func TestConfigIsChecked(t *testing.T) {
 		{Brokers: []string{"localhost"}},
 		{Brokers: []string{"localhost:9092"}, TopicPrefix: "a b"},
 		{Brokers: []string{"localhost:9092"}, TopicPrefix: "a/"},
+		{Brokers: []string{"localhost:9092"}, SASL: &SASL{Mechanism: "GSSAPI", Username: "u", Password: "p"}},
+		{Brokers: []string{"localhost:9092"}, SASL: &SASL{Mechanism: Plain, Username: "u"}},
+		{Brokers: []string{"localhost:9092"}, SASL: &SASL{Mechanism: Plain, Password: "p"}},
 	} {
 		if _, err := NewClient(c, nil); err == nil {
 			t.Errorf("%+v was accepted", c)
@@ -127,5 +134,28 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 	if err := (Config{Brokers: []string{"[::1]:9092", "k:1"}, TopicPrefix: "eu-1."}).Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPasswordIsNotShown: invariant 9.
+func TestPasswordIsNotShown(t *testing.T) {
+	c := Config{Brokers: []string{"127.0.0.1:1"}, TLS: new(tls.Config), SASL: &SASL{Mechanism: Plain, Username: "shop", Password: "pw-secret"}}
+	var out bytes.Buffer
+	text, structured := slog.New(slog.NewTextHandler(&out, nil)), slog.New(slog.NewJSONHandler(&out, nil))
+	for _, v := range []any{c, &c, c.SASL, *c.SASL} {
+		fmt.Fprintf(&out, "%v %+v %#v %s\n", v, v, v, v)
+		text.Info("x", "v", v)
+		structured.Info("x", "v", v)
+	}
+	c.TLS = nil
+	cl, err := NewClient(c, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl.Close()
+	c.SASL.Mechanism = "pw"
+	fmt.Fprintln(&out, c.Validate())
+	if s := out.String(); strings.Contains(s, "pw-secret") || !strings.Contains(s, "PLAIN as shop") || !strings.Contains(s, "unencrypted") || strings.Contains(s, "ERROR") {
+		t.Error(s)
 	}
 }

@@ -147,7 +147,9 @@ type Committed struct {
 
 // FetchCommitted returns what the group has committed, by topic and partition; nothing for partitions that it never committed.
 func FetchCommitted(ctx context.Context, cl *kgo.Client, group string) (map[string]map[int32]Committed, error) {
-	res, err := within(ctx, func(ctx context.Context) (kadm.OffsetResponses, error) { return kadm.NewClient(cl).FetchOffsets(ctx, group) })
+	res, err := within(ctx, func(ctx context.Context) (kadm.OffsetResponses, error) {
+		return kadm.NewClient(cl).FetchOffsets(ctx, group)
+	})
 	if err == nil {
 		err = res.Error()
 	}

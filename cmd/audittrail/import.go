@@ -34,7 +34,7 @@ type importSshdCmd struct {
 func (c *importSshdCmd) Run(e *env) error {
 	zone, err := time.LoadLocation(c.Zone)
 	if err != nil {
-		return fmt.Errorf("--zone %s: %w; name one of the IANA time zones, such as Europe/Berlin", c.Zone, err)
+		return usagef("--zone %s: %w; name one of the IANA time zones, such as Europe/Berlin", c.Zone, err)
 	}
 	name := inputName(c.File)
 	return publish(e, c.target, "import", func(ctx context.Context, p *producer.Producer, bar *progress) error {

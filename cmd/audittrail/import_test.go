@@ -39,9 +39,7 @@ func TestImportExplains(t *testing.T) {
 		{"sshd " + odd + " --year 1800", "", 1, []string{"year 1800"}},
 		{"sshd " + odd + " --year 2900", "", 1, []string{"year 2900", "this year"}},
 		{"sshd " + odd + " --year last", "", 2, []string{"--year", "last"}},
-		{"sshd " + odd + " --zone Mars/North", "", 1, []string{"--zone Mars/North", "Europe/Berlin"}},
-		{"sshd " + filepath.Join(dir, "none.log"), "", 1, []string{"none.log", "no such file"}},
-		{"sshd " + dir, "", 1, []string{"is a directory"}},
+		{"sshd " + odd + " --zone Mars/North", "", 2, []string{"--zone Mars/North", "Europe/Berlin"}},
 		{"sshd " + text, "", 1, []string{"none of the 3 lines of README.md"}},
 		{"sshd " + odd + " --year 2025 --zone Europe/Berlin", "", 1, []string{
 			odd + ":2: unreadable: \"Feb 30 10:00:00\"", odd + ":3: not_understood", "3 lines: 1 failed and 0 accepted",
@@ -65,6 +63,19 @@ func TestImportExplains(t *testing.T) {
 			if !strings.Contains(string(out), want) {
 				t.Errorf("import %s does not say %q:\n%s", tt.args, want, out)
 			}
+		}
+	}
+
+	// What cannot be opened has no lines to sum up.
+	for _, c := range []struct{ args, want string }{
+		{"sshd " + filepath.Join(dir, "none.log"), "none.log: no such file or directory"},
+		{"ndjson " + filepath.Join(dir, "none.ndjson"), "none.ndjson: no such file or directory"},
+		{"sshd " + dir, "is a directory"},
+		{"ndjson " + dir, "is a directory"},
+	} {
+		out, err := p.run(append([]string{"import"}, strings.Fields(c.args)...)...)
+		if err == nil || !strings.HasPrefix(out, "audittrail: ") || !strings.Contains(out, c.want) || strings.Count(out, "\n") != 1 {
+			t.Errorf("import %s: %v, want one line with %q:\n%s", c.args, err, c.want, out)
 		}
 	}
 

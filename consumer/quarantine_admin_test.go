@@ -3,22 +3,15 @@ package consumer
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/audittrail/audittrail/internal/clickhouse"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
-
-func (w *world) redrive(f QuarantineFilter) map[string]error {
-	w.t.Helper()
-	out := make(map[string]error)
-	err := Redrive(context.Background(), w.cfg, w.ch, testLogger(w.t), f, func(r Redriven) { out[r.Record.Place()] = r.Err })
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return out
-}
 
 func TestQuarantineListShowRedrive(t *testing.T) {
 	w := newWorld(t, 1)
@@ -27,7 +20,7 @@ func TestQuarantineListShowRedrive(t *testing.T) {
 	w.consumed(w.options())
 	// The second record is put aside as if a decoder of then could not read it.
 	w.exec("INSERT INTO audit.quarantine SELECT ingest_day, src_topic, src_topic_id, src_partition, src_offset, src_time, 'decode', 'bad_json', 'as of then'," +
-		" 'k', map('content-type', 'application/json'), raw, raw_hash FROM audit.events WHERE src_topic_id = {topic:UUID}")
+		" 'k', CAST([('content-type', 'application/json'), ('x', '1'), ('x', '2')], 'Map(String, String)'), raw, raw_hash FROM audit.events WHERE src_topic_id = {topic:UUID}")
 	w.exec("ALTER TABLE audit.events DELETE WHERE src_topic_id = {topic:UUID}")
 
 	broken, readable := w.topic()+"/0/0", w.topic()+"/0/1"
@@ -45,7 +38,7 @@ func TestQuarantineListShowRedrive(t *testing.T) {
 		t.Errorf("listed %q, %v", listed, err)
 	}
 	err = ShowQuarantine(context.Background(), w.ch, QuarantineFilter{Place: readable}, func(q *Quarantined) error {
-		if string(q.Value) != good || q.Headers["content-type"] != "application/json" || q.Key != "k" {
+		if string(q.Value) != good || !slices.Equal(q.Headers, []QuarantinedHeader{{"content-type", "application/json"}, {"x", "1"}, {"x", "2"}}) || q.Key != "k" {
 			t.Errorf("shown is %+v", q)
 		}
 		return nil
@@ -65,8 +58,24 @@ func TestQuarantineListShowRedrive(t *testing.T) {
 	if n := w.count("SELECT count() FROM audit.events WHERE src_topic_id = {topic:UUID} AND metadata['" + HeaderRedriven + "'] = '" + readable + "'"); n != 1 {
 		t.Errorf("%d events say that they came from %s, want 1", n, readable)
 	}
-	if got := w.redrive(QuarantineFilter{Place: readable}); !errors.Is(got[readable], errRedriven) {
+	if got := w.redrive(QuarantineFilter{Place: readable}); !errors.Is(got[readable], ErrRedriven) {
 		t.Errorf("redriving again gave %v", got)
+	}
+}
+
+// TestQuarantineKeepsRepeatedHeaders: Kafka allows a name several times, and in any order.
+func TestQuarantineKeepsRepeatedHeaders(t *testing.T) {
+	w := newWorld(t, 1)
+	headers := []kgo.RecordHeader{{Key: "b", Value: []byte("1")}, {Key: "a", Value: []byte("2")}, {Key: "b", Value: []byte("3")}}
+	w.produceRecords([]*kgo.Record{{Topic: w.topic(), Value: []byte("{"), Headers: headers}})
+	w.consumed(w.options())
+	var got []QuarantinedHeader
+	err := ShowQuarantine(context.Background(), w.ch, QuarantineFilter{Place: w.topic() + "/0/0"}, func(q *Quarantined) error {
+		got = q.Headers
+		return nil
+	})
+	if want := []QuarantinedHeader{{"b", "1"}, {"a", "2"}, {"b", "3"}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("the headers are %v, want %v; %v", got, want, err)
 	}
 }
 

@@ -47,18 +47,17 @@ func (t tableTarget) open() (*clickhouse.Client, error) {
 type quarantineFilter struct {
 	Reason string        `help:"Only those with this reason, such as bad_json."`
 	Since  time.Duration `min:"0" help:"Only those of the last such time, such as 24h."`
-	Limit  int           `min:"1" default:"100" help:"At most so many, the latest."`
 }
 
-func (f quarantineFilter) filter() consumer.QuarantineFilter {
-	out := consumer.QuarantineFilter{Reason: f.Reason, Limit: f.Limit}
+func (f quarantineFilter) filter(limit int) consumer.QuarantineFilter {
+	out := consumer.QuarantineFilter{Reason: f.Reason, Limit: limit}
 	if f.Since > 0 {
 		out.From = time.Now().Add(-f.Since)
 	}
 	return out
 }
 
-// given says whether anything but the limit was asked for.
+// given says whether anything was asked for.
 func (f quarantineFilter) given() bool { return f.Reason != "" || f.Since > 0 }
 
 var placeForm = regexp.MustCompile(`^[A-Za-z0-9._-]+/[0-9]{1,10}/[0-9]{1,18}$`)
@@ -74,6 +73,7 @@ func checkPlace(s string) error {
 type quarantineListCmd struct {
 	tableTarget
 	quarantineFilter
+	Limit int `min:"1" default:"100" help:"At most so many, the latest."`
 }
 
 // Run lists the quarantine.
@@ -85,7 +85,7 @@ func (c *quarantineListCmd) Run(e *env) error {
 	defer ch.Close()
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	n := 0
-	err = consumer.ListQuarantine(e.ctx, ch, c.filter(), func(q *consumer.Quarantined) error {
+	err = consumer.ListQuarantine(e.ctx, ch, c.filter(c.Limit), func(q *consumer.Quarantined) error {
 		if n++; n == 1 {
 			fmt.Fprintln(w, "TIME\tPLACE\tBYTES\tSTAGE\tREASON\tERROR")
 		}
@@ -148,8 +148,12 @@ func (c *quarantineShowCmd) Run(e *env) error {
 type quarantineRedriveCmd struct {
 	storeTarget
 	quarantineFilter
+	Limit int    `min:"1" default:"100" help:"Publish at most so many; the next call goes on with the rest."`
 	Place string `help:"Only this one: TOPIC/PARTITION/OFFSET."`
 }
+
+// redriveWait is how long to wait for the consumer to store what was published: a call that comes before would publish it again.
+const redriveWait = 30 * time.Second
 
 // Run publishes records again.
 func (c *quarantineRedriveCmd) Run(e *env) error {
@@ -163,19 +167,22 @@ func (c *quarantineRedriveCmd) Run(e *env) error {
 		return err
 	}
 	defer ch.Close()
-	f := c.filter()
+	f := c.filter(c.Limit)
 	f.Place = c.Place
-	again, left := 0, 0
-	err = consumer.Redrive(e.ctx, cfg, ch, e.log, f, func(r consumer.Redriven) {
-		if r.Err != nil {
+	again, left, before := 0, 0, 0
+	err = consumer.Redrive(e.ctx, consumer.RedriveOptions{Kafka: cfg, ClickHouse: ch, Logger: e.log, Filter: f, Wait: redriveWait, Each: func(r consumer.Redriven) {
+		switch {
+		case errors.Is(r.Err, consumer.ErrRedriven):
+			before++ // they become ever more: only their number is shown
+		case r.Err != nil:
 			left++
 			fmt.Printf("%s: left where it is: %s\n", r.Record.Place(), readableLine(r.Err.Error()))
-			return
+		default:
+			again++
+			fmt.Printf("%s: published again to %s\n", r.Record.Place(), r.Record.Topic)
 		}
-		again++
-		fmt.Printf("%s: published again to %s\n", r.Record.Place(), r.Record.Topic)
-	})
-	switch all := again + left; {
+	}})
+	switch all := again + left + before; {
 	case all == 0 && err != nil:
 		return err // nothing was done
 	case all == 0 && c.Place != "":
@@ -185,9 +192,9 @@ func (c *quarantineRedriveCmd) Run(e *env) error {
 	case all == 0:
 		fmt.Println("The quarantine is empty.")
 	default:
-		fmt.Printf("%d published again, %d left\n", again, left)
-		if all == c.Limit {
-			fmt.Fprintf(os.Stderr, "Only the latest %d were looked at; there may be more: see --limit.\n", all)
+		fmt.Printf("%d published again, %d left, %d were redriven before\n", again, left, before)
+		if again == c.Limit && c.Place == "" {
+			fmt.Fprintf(os.Stderr, "The limit of %d is reached; there may be more: call it again, or see --limit.\n", again)
 		}
 	}
 	return err

@@ -40,7 +40,7 @@ func checkQuarantineCommands(t *testing.T, p *pipeline, broken int) {
 		t.Errorf("a record that is not there: %v %s", err, out)
 	}
 	out := p.must("quarantine", "redrive")
-	if strings.Count(out, ": left where it is: ") != broken || !strings.Contains(out, "0 published again, 5 left\n") {
+	if strings.Count(out, ": left where it is: ") != broken || !strings.Contains(out, "0 published again, 5 left, 0 were redriven before\n") {
 		t.Errorf("redrive says\n%s", out)
 	}
 }

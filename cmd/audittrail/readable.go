@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,8 +28,8 @@ func writeQuarantined(w io.Writer, q *consumer.Quarantined) error {
 	if q.Key != "" {
 		field("key", readableLine(q.Key))
 	}
-	for _, name := range slices.Sorted(maps.Keys(q.Headers)) {
-		field("header", readableLine(name)+": "+readableLine(q.Headers[name]))
+	for _, h := range q.Headers {
+		field("header", readableLine(h.Key)+": "+readableLine(h.Value))
 	}
 	switch {
 	case len(q.Value) == 0:

@@ -14,7 +14,7 @@ func TestQuarantinedIsReadable(t *testing.T) {
 	record := consumer.Quarantined{
 		Topic: "audit.events", TopicID: uuid.MustParse("4273d0ed-0b1b-2752-5938-f0730ff21262"), Partition: 2, Offset: 9,
 		Time: time.Date(2026, 11, 25, 16, 6, 11, 934_000_000, time.UTC), Stage: "decode", Reason: "bad_json", Error: "bad_json: unexpected\nbyte",
-		Key: "\xff1", Headers: map[string]string{"ce_type": "x\x1b[2J", "ce_id": "7"},
+		Key: "\xff1", Headers: []consumer.QuarantinedHeader{{Key: "ce_type", Value: "x\x1b[2J"}, {Key: "ce_id", Value: "7"}, {Key: "ce_type", Value: "y"}},
 	}
 	head := `place      audit.events/2/9
 topic id   4273d0ed-0b1b-2752-5938-f0730ff21262
@@ -23,8 +23,9 @@ stage      decode
 reason     bad_json
 error      bad_json: unexpected\nbyte
 key        "\xff1"
-header     ce_id: 7
 header     ce_type: x\x1b[2J
+header     ce_id: 7
+header     ce_type: y
 `
 	for value, want := range map[string]string{
 		"": "value      none\n",

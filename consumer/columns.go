@@ -136,7 +136,8 @@ func (c *lowCardArray) Rows() int                   { return len(c.offsets) }
 func (c *lowCardArray) Reset()                      { c.offsets = c.offsets[:0]; c.data.Reset() }
 func (c *lowCardArray) EncodeState(b *proto.Buffer) { c.data.EncodeState(b) }
 func (c *lowCardArray) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
-func (c *lowCardArray) EncodedSize() int            { return 8*len(c.offsets) + c.data.EncodedSize() }
+func (c *lowCardArray) EncodedSize() int { return 8*len(c.offsets) + c.data.EncodedSize() }
+
 func (c *lowCardArray) EncodeColumn(b *proto.Buffer) {
 	c.offsets.EncodeColumn(b)
 	c.data.EncodeColumn(b)
@@ -160,6 +161,7 @@ func (c *lowCardMap) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn
 func (c *lowCardMap) EncodedSize() int {
 	return 8*len(c.offsets) + c.keys.EncodedSize() + c.values.EncodedSize()
 }
+
 func (c *lowCardMap) EncodeColumn(b *proto.Buffer) {
 	c.offsets.EncodeColumn(b)
 	c.keys.EncodeColumn(b)
@@ -182,6 +184,7 @@ func (c *strMap) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
 func (c *strMap) EncodedSize() int {
 	return 8*len(c.offsets) + c.keys.EncodedSize() + c.values.EncodedSize()
 }
+
 func (c *strMap) EncodeColumn(b *proto.Buffer) {
 	c.offsets.EncodeColumn(b)
 	c.keys.EncodeColumn(b)

@@ -2,9 +2,6 @@ package consumer
 
 import (
 	"context"
-	"fmt"
-
-	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/audittrail/audittrail/internal/kafka"
 )
@@ -17,12 +14,5 @@ func Leave(ctx context.Context, cfg kafka.Config, group, instanceID string) erro
 		return err
 	}
 	defer cl.Close()
-	res, err := kadm.NewClient(cl).LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs(instanceID).Reason("stopped for good"))
-	if err == nil {
-		err = res.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("consumer: take %s out of the group %s: %w", instanceID, group, err)
-	}
-	return nil
+	return kafka.LeaveGroup(ctx, cl, group, instanceID)
 }

@@ -139,36 +139,6 @@ func FetchRetention(ctx context.Context, cl *kgo.Client, names ...string) (map[s
 	return out, nil
 }
 
-// Committed is what a group has committed of one partition.
-type Committed struct {
-	Offset   int64
-	Metadata string
-}
-
-// FetchCommitted returns what the group has committed, by topic and partition; nothing for partitions that it never committed.
-func FetchCommitted(ctx context.Context, cl *kgo.Client, group string) (map[string]map[int32]Committed, error) {
-	res, err := within(ctx, func(ctx context.Context) (kadm.OffsetResponses, error) {
-		return kadm.NewClient(cl).FetchOffsets(ctx, group)
-	})
-	if err == nil {
-		err = res.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("kafka: fetch the committed offsets of group %s: %w", group, err)
-	}
-	out := make(map[string]map[int32]Committed)
-	res.Each(func(o kadm.OffsetResponse) {
-		if o.At < 0 {
-			return
-		}
-		if out[o.Topic] == nil {
-			out[o.Topic] = make(map[int32]Committed)
-		}
-		out[o.Topic][o.Partition] = Committed{o.At, o.Metadata}
-	})
-	return out, nil
-}
-
 func fetchOffsets(ctx context.Context, which string, list func(context.Context, ...string) (kadm.ListedOffsets, error), names []string) (map[string]map[int32]int64, error) {
 	listed, err := within(ctx, func(ctx context.Context) (kadm.ListedOffsets, error) { return list(ctx, names...) })
 	if err == nil {

@@ -136,7 +136,7 @@ func (c *lowCardArray) Rows() int                   { return len(c.offsets) }
 func (c *lowCardArray) Reset()                      { c.offsets = c.offsets[:0]; c.data.Reset() }
 func (c *lowCardArray) EncodeState(b *proto.Buffer) { c.data.EncodeState(b) }
 func (c *lowCardArray) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
-func (c *lowCardArray) EncodedSize() int { return 8*len(c.offsets) + c.data.EncodedSize() }
+func (c *lowCardArray) EncodedSize() int            { return 8*len(c.offsets) + c.data.EncodedSize() }
 
 func (c *lowCardArray) EncodeColumn(b *proto.Buffer) {
 	c.offsets.EncodeColumn(b)

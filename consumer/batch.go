@@ -29,7 +29,7 @@ type batch struct {
 	account
 	// first is where the range begins; end is behind the last record seen.
 	first, end int64
-	// bytes are the record values' bytes, cost is what the records count in the memory budget.
+	// bytes are the records' bytes, cost is what the records count in the memory budget.
 	bytes int
 	cost  int64
 	// since is when the first record was added, oldest the earliest Kafka timestamp.
@@ -71,7 +71,10 @@ func (b *batch) add(rec *audit.Record, now time.Time) (quarantined *audit.Reject
 		}
 	}
 	b.end = rec.Offset + 1
-	b.bytes += len(rec.Value)
+	b.bytes += len(rec.Value) + len(rec.Key)
+	for i := range rec.Headers {
+		b.bytes += len(rec.Headers[i].Key) + len(rec.Headers[i].Value)
+	}
 	if b.oldest.IsZero() || rec.Time.Before(b.oldest) {
 		b.oldest = rec.Time
 	}
@@ -95,17 +98,33 @@ func (b *batch) skip(offset int64, now time.Time) {
 	b.end = offset + 1
 }
 
-// gap passes over offsets up to to that cannot be read, with one row in the quarantine in their stead.
-func (b *batch) gap(to int64, stage string, reason audit.Reason, now time.Time) {
+// gap is a run of offsets that cannot be read.
+type gap struct {
+	// to is behind the last of them.
+	to     int64
+	stage  string
+	reason audit.Reason
+}
+
+// pass goes over a gap. What was found stored of it counts as that; if there is more, one row in the quarantine stands for all of it. It returns whether there
+// is.
+func (b *batch) pass(g gap, now time.Time) (lost bool) {
 	if b.empty() {
 		b.since = now
 	}
-	if !b.quarantined.has(b.end) {
-		rec := &audit.Record{Partition: b.src.partition, Offset: b.end, Time: now}
-		b.bad.append(&b.src, rec, stage, &audit.Reject{Reason: reason, Detail: fmt.Sprintf("offsets %d to %d", b.end, to-1)})
+	stored, quarantined := b.stored.within(b.end, g.to), b.quarantined.within(b.end, g.to)
+	for _, r := range stored {
+		b.account.add(r.offset, r.hash)
 	}
-	b.account.bad++
-	b.end = to
+	b.account.bad += uint64(len(quarantined))
+	lost = int64(len(stored)+len(quarantined)) < g.to-b.end
+	if lost && !b.quarantined.has(b.end) {
+		rec := &audit.Record{Partition: b.src.partition, Offset: b.end, Time: now}
+		b.bad.append(&b.src, rec, g.stage, &audit.Reject{Reason: g.reason, Detail: fmt.Sprintf("offsets %d to %d", b.end, g.to-1)})
+		b.account.bad++
+	}
+	b.end = g.to
+	return lost
 }
 
 // next starts the range behind the one that was just encoded.
@@ -122,7 +141,10 @@ func (b *batch) next() {
 // encode turns the batch into the blocks of the range r.
 func (b *batch) encode(buf *proto.Buffer, r plannedRange) (*encoded, error) {
 	e := &encoded{
-		plannedRange: r, src: b.src, account: b.account, cost: b.cost, oldest: b.oldest, buf: buf, fresh: b.rows.Len(), stored: b.stored, quarantined: b.quarantined,
+		plannedRange: r, src: b.src, account: b.account, cost: b.cost, oldest: b.oldest, buf: buf, fresh: b.rows.Len(),
+	}
+	if e.fresh > 0 { // it may have to be divided
+		e.stored, e.quarantined = b.stored, b.quarantined
 	}
 	buf.Reset()
 	if b.rows.Len() > 0 {

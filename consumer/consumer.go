@@ -235,14 +235,17 @@ func (c *Consumer) awaitTables(ctx context.Context) error {
 
 // poll hands fetched records to the lanes until ctx ends. While the memory budget is used up it waits, unless nothing but more records can free some.
 func (c *Consumer) poll(ctx context.Context) {
+	barren := make(map[partitionKey]bool)
 	for ctx.Err() == nil {
 		room, freed := c.budget.room()
 		if room {
 			c.pollOnce(ctx)
 			continue
 		}
-		if key, ok := c.starving(); ok {
-			c.pollAlone(ctx, key)
+		if key, ok := c.starving(barren); ok {
+			if c.pollAlone(ctx, key) == 0 {
+				barren[key] = true
+			}
 			continue
 		}
 		select {
@@ -253,35 +256,41 @@ func (c *Consumer) poll(ctx context.Context) {
 	}
 }
 
-func (c *Consumer) pollOnce(ctx context.Context) {
+// pollOnce returns how many records came.
+func (c *Consumer) pollOnce(ctx context.Context) int {
 	defer c.client.AllowRebalance()
-	c.client.PollFetches(ctx).EachTopic(func(t kgo.FetchTopic) {
+	fetches := c.client.PollFetches(ctx)
+	fetches.EachTopic(func(t kgo.FetchTopic) {
 		for i := range t.Partitions {
 			c.take(t.Topic, &t.Partitions[i])
 		}
 	})
+	return fetches.NumRecords()
 }
 
 // starving returns the partition to read on though the memory budget is used up: when all of it is held by lanes that must fill a range to the end that
-// somebody planned, waiting would be for ever. The one that holds most goes first.
-func (c *Consumer) starving() (most partitionKey, found bool) {
+// somebody planned, waiting would be for ever. The one that holds most goes first, but after those that may have records: barren gave none.
+func (c *Consumer) starving(barren map[partitionKey]bool) (next partitionKey, found bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var max int64
+	var most int64
 	for key, l := range c.lanes {
 		held, idle := l.idle()
 		if !idle {
-			return most, false
+			return next, false
 		}
-		if held > max {
-			most, max, found = key, held, true
+		if held > most && !barren[key] {
+			next, most, found = key, held, true
 		}
 	}
-	return most, found
+	if !found && len(barren) > 0 {
+		clear(barren)
+	}
+	return next, found
 }
 
-// pollAlone reads once from one partition only.
-func (c *Consumer) pollAlone(ctx context.Context, key partitionKey) {
+// pollAlone reads once from one partition only, and returns how many records came.
+func (c *Consumer) pollAlone(ctx context.Context, key partitionKey) int {
 	others := make(map[string][]int32)
 	c.mu.Lock()
 	for k := range c.lanes {
@@ -295,7 +304,7 @@ func (c *Consumer) pollAlone(ctx context.Context, key partitionKey) {
 	defer c.client.ResumeFetchPartitions(others)
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	c.pollOnce(ctx)
+	return c.pollOnce(ctx)
 }
 
 func (c *Consumer) take(topic string, p *kgo.FetchPartition) {
@@ -305,12 +314,24 @@ func (c *Consumer) take(topic string, p *kgo.FetchPartition) {
 	c.mu.Lock()
 	l := c.lanes[partitionKey{topic, p.Partition}]
 	c.mu.Unlock()
-	if l == nil || len(p.Records) == 0 {
+	if l == nil {
 		return // of a partition that was just taken away: its next owner reads them
 	}
-	l.watermark.Store(p.HighWatermark)
-	l.lastStable.Store(p.LastStableOffset)
-	l.push(p)
+	var then gap
+	var bomb *kgo.ErrDecompressTooLarge
+	if errors.As(p.Err, &bomb) {
+		// The client stops before the batch. What it unpacks to nobody knows, and nobody should.
+		then = gap{bomb.NextOffset, stageFetch, reasonInflated}
+		c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {p.Partition: {Epoch: -1, Offset: bomb.NextOffset}}})
+	}
+	if len(p.Records) == 0 && then == (gap{}) {
+		return
+	}
+	if p.HighWatermark > 0 {
+		l.watermark.Store(p.HighWatermark)
+		l.lastStable.Store(p.LastStableOffset)
+	}
+	l.push(p, then)
 }
 
 // fetchFailed deals with an error of fetching. Most pass by themselves; after these the client would never fetch the partition again, or go on over a log

@@ -48,13 +48,16 @@ func (l *lane) nothingStored(s *span) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if err := l.c.syncReplicas(l.ctx, l.key.topic); err != nil {
+		return false, err
+	}
 	set, err := storedOffsets(l.ctx, l.c.opt.ClickHouse, tableOf(l.key.topic), l.topicID, l.key.partition, s.First, s.End)
 	if err != nil {
 		return false, err
 	}
 	// Other ranges of the partition may be on their way: only a quiet moment tells. Refusals come at once, so it comes soon. What a replay found stored
 	// beforehand is none of its own.
-	return running == 0 && set.rows == s.stored.within(s.First, s.End), nil
+	return running == 0 && len(set.rows) == len(s.stored.within(s.First, s.End)), nil
 }
 
 // halves reads the range again and encodes it in two parts, or as one quarantined row if it has just one row.

@@ -101,7 +101,7 @@ func TestRewoundLogIsNoticed(t *testing.T) {
 	c.mu.Unlock()
 	r := eventRecordTo(w, 500, 0)
 	r.Offset, r.Topic = 7, w.topic()
-	l.push(&kgo.FetchPartition{Partition: 0, Records: []*kgo.Record{r}, HighWatermark: 20})
+	l.push(&kgo.FetchPartition{Partition: 0, Records: []*kgo.Record{r}, HighWatermark: 20}, gap{})
 	eventually(t, "the session to start over", func() bool { return testutil.ToFloat64(c.m.rebalances.WithLabelValues("assigned")) >= 2 })
 	w.produce(20, 30)
 	w.settled(DefaultGroup)

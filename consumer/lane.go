@@ -57,6 +57,8 @@ type lane struct {
 	// found is what the group's commit said, nil if there was none.
 	found   *committedState
 	topicID [16]byte
+	// logStart and logEnd bound what the log had when the lane began.
+	logStart, logEnd int64
 	// duties are the ranges that somebody planned before: they are cut first, exactly so.
 	duties []duty
 	// offset: everything below it is settled. spans are the planned ranges from there on, contiguous.
@@ -85,6 +87,8 @@ type fetched struct {
 	cost int64
 	// first is the Kafka timestamp of the first record.
 	first time.Time
+	// then is a gap behind the records; none if it is zero.
+	then gap
 }
 
 // span is a planned range on its way.
@@ -133,8 +137,8 @@ func (l *lane) start() {
 	}
 }
 
-// push queues fetched records, and pauses fetching when the lane holds too many. Pause and resume are called under the lock, so that they come in order.
-func (l *lane) push(p *kgo.FetchPartition) {
+// push queues fetched records and the gap behind them, if there is one, and pauses fetching when the lane holds too many. Pause and resume are called under the lock, so that they come in order.
+func (l *lane) push(p *kgo.FetchPartition, then gap) {
 	var cost, records int64
 	for _, r := range p.Records {
 		cost += costOf(r)
@@ -148,7 +152,11 @@ func (l *lane) push(p *kgo.FetchPartition) {
 	if l.state != laneRunning {
 		return
 	}
-	l.queue = append(l.queue, fetched{p.Records, p.LogStartOffset, cost, p.Records[0].Timestamp})
+	f := fetched{records: p.Records, logStart: p.LogStartOffset, cost: cost, then: then}
+	if len(p.Records) > 0 {
+		f.first = p.Records[0].Timestamp
+	}
+	l.queue = append(l.queue, f)
 	l.queued += cost
 	l.held += cost
 	l.c.budget.take(cost)
@@ -167,7 +175,13 @@ func (l *lane) signal() {
 }
 
 // costOf is what a record counts in the memory budget: its bytes once as fetched and once more as columns, and the bookkeeping.
-func costOf(r *kgo.Record) int64 { return 2*int64(len(r.Value)+len(r.Key)) + 256 }
+func costOf(r *kgo.Record) int64 {
+	n := len(r.Value) + len(r.Key)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return 2*int64(n) + 256
+}
 
 // run is the lane's loop.
 func (l *lane) run() {
@@ -257,10 +271,8 @@ func (l *lane) prepare() bool {
 
 // addAll decodes the records into the batch, cutting ranges as they become full. It returns false when the lane must stop.
 func (l *lane) addAll(f fetched) bool {
-	for f.logStart > l.batch.end {
-		if !l.passGap(f.logStart) {
-			return false
-		}
+	if !l.pass(gap{f.logStart, stageRetention, reasonLost}) {
+		return false
 	}
 	for i, r := range f.records {
 		f.records[i] = nil // the record's memory may go as soon as it is decoded
@@ -280,20 +292,30 @@ func (l *lane) addAll(f fetched) bool {
 			return false
 		}
 	}
+	return l.pass(f.then)
+}
+
+// pass goes over offsets that cannot be read, leaving a row in the quarantine that says so. It returns false when the lane must stop.
+func (l *lane) pass(g gap) bool {
+	for g.to > l.batch.end {
+		part := g
+		if d, ok := l.duty(); ok {
+			part.to = min(g.to, d.End)
+		}
+		from := l.batch.end
+		if l.batch.pass(part, l.c.opt.Now()) {
+			l.c.m.incidents.WithLabelValues(incidentOf[g.reason]).Inc()
+			l.log.Error("records cannot be read, the quarantine has a row for them", "reason", g.reason, "from", from, "to", part.to)
+		}
+		if l.full() && !l.cut(l.batch.end) {
+			return false
+		}
+	}
 	return true
 }
 
-// passGap goes over offsets that Kafka has deleted before they were read, leaving a row in the quarantine that says so. It returns false when the lane
-// must stop.
-func (l *lane) passGap(to int64) bool {
-	if d, ok := l.duty(); ok {
-		to = min(to, d.End)
-	}
-	l.c.m.incidents.WithLabelValues("log_cut").Inc()
-	l.log.Error("kafka has deleted records that were not read yet", "from", l.batch.end, "to", to)
-	l.batch.gap(to, stageRetention, reasonLost, l.c.opt.Now())
-	return !l.full() || l.cut(l.batch.end)
-}
+// incidentOf names the incidents of gaps.
+var incidentOf = map[audit.Reason]string{reasonLost: "log_cut", reasonInflated: "batch_too_large"}
 
 func (l *lane) add(r *kgo.Record) {
 	if l.batch.empty() {

@@ -141,10 +141,10 @@ func newTrustMetrics(f promauto.Factory) trustMetrics {
 		}, []string{"result"}),
 		incidents: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "audittrail_consumer_incidents_total",
-			Help: "Things that must not happen and were survived, by kind (topic_recreated, intents_lost, doubled, log_cut, log_replaced).",
+			Help: "Things that must not happen and were survived, by kind (topic_recreated, intents_lost, doubled, log_cut, log_replaced, batch_too_large).",
 		}, []string{"kind"}),
 	}
-	for _, kind := range []string{"topic_recreated", "intents_lost", "doubled", "log_cut", "log_replaced"} {
+	for _, kind := range []string{"topic_recreated", "intents_lost", "doubled", "log_cut", "log_replaced", "batch_too_large"} {
 		m.incidents.WithLabelValues(kind)
 	}
 	return m

@@ -279,3 +279,19 @@ func TestViewThatFailsLeavesTheRestToARepeat(t *testing.T) {
 		})
 	}
 }
+
+// TestChangedColumnIsNoFaultOfTheRows: somebody has changed a column's type. All rows are refused alike: that is for an operator, not for the quarantine.
+func TestChangedColumnIsNoFaultOfTheRows(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 16)
+	w.exec("ALTER TABLE audit.events MODIFY COLUMN request_status UInt32")
+	mend := sync.OnceFunc(func() { w.exec("ALTER TABLE audit.events MODIFY COLUMN request_status UInt16") })
+	defer mend()
+	c := w.start(w.options())
+	eventually(t, "the alarm", func() bool { return testutil.ToFloat64(c.m.inserts.WithLabelValues("events", "operator")) >= 2 })
+	w.exactly(0, 0, 0)
+	mend()
+	w.settled(DefaultGroup)
+	c.stop(t)
+	w.exactly(16, 0, 0)
+}

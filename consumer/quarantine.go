@@ -11,12 +11,18 @@ import (
 const (
 	// stageDecode: the record cannot be read.
 	stageDecode = "decode"
+	// stageFetch: a batch cannot be unpacked; one row stands for its records.
+	stageFetch = "kafka-fetch"
 	// stageRetention: Kafka has deleted records before they were read; one row stands for all of them.
 	stageRetention = "kafka-retention"
 )
 
-// reasonLost is the reason of rows that stand for records that are gone.
-const reasonLost audit.Reason = "records_lost"
+const (
+	// reasonLost is the reason of rows that stand for records that are gone.
+	reasonLost audit.Reason = "records_lost"
+	// reasonInflated is the reason of rows that stand for a batch that is compressed from more than a client may unpack.
+	reasonInflated audit.Reason = "batch_too_large"
+)
 
 // quarantineRows are records that cannot be read, as columns of the table quarantine: with all their bytes and the reason.
 type quarantineRows struct {

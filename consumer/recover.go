@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -108,6 +107,7 @@ func (l *lane) begin(topicID [16]byte, logStart, logEnd int64) int64 {
 		from = s.offset
 	}
 	l.begun = true
+	l.logStart, l.logEnd = logStart, logEnd
 	l.batch.src.topicID, l.topicID = topicID, topicID
 	l.offset = from
 	l.batch.first, l.batch.end = from, from
@@ -139,6 +139,9 @@ func (l *lane) findDuties(ctx context.Context) ([]duty, error) {
 		p = l.found.plan
 	}
 	planned := l.batch.first
+	l.mu.Lock()
+	logStart, logEnd := l.logStart, l.logEnd
+	l.mu.Unlock()
 	var duties []duty
 	if len(p.Ranges) > 0 {
 		sure, err := l.c.tokensSure(ctx, p.Since)
@@ -151,7 +154,9 @@ func (l *lane) findDuties(ctx context.Context) ([]duty, error) {
 				break
 			}
 			d := duty{plannedRange: r, safe: l.c.safeAfter(p.At), since: p.Since}
-			if r.Replay > 0 || p.Decoder != audit.DecoderVersion || !sure {
+			// A range that Kafka does not hold whole cannot be cut as it was: some of its records are deleted, or their offsets are given to others.
+			whole := r.First >= logStart && r.End <= logEnd
+			if r.Replay > 0 || p.Decoder != audit.DecoderVersion || !sure || !whole {
 				d.check, d.Replay, d.since = true, max(r.Replay, 1), now
 			}
 			duties = append(duties, d)
@@ -244,43 +249,6 @@ func (l *lane) pause(what string, err error, attempt int) bool {
 	}
 }
 
-// offsetSet is the offsets of one range that a table has, each with the hashes of what is stored under it.
-type offsetSet struct {
-	hashes map[int64][]uint64
-	// rows counts the rows, which is more than the offsets if an offset was stored twice.
-	rows int64
-}
-
-func newOffsetSet() *offsetSet { return &offsetSet{hashes: make(map[int64][]uint64)} }
-
-func (s *offsetSet) add(offset int64, hash uint64) {
-	s.hashes[offset] = append(s.hashes[offset], hash)
-	s.rows++
-}
-
-// has reports whether something is stored under the offset.
-func (s *offsetSet) has(offset int64) bool { return s != nil && len(s.hashes[offset]) > 0 }
-
-// holds reports whether just this is stored under the offset.
-func (s *offsetSet) holds(offset int64, hash uint64) bool {
-	return s != nil && slices.Contains(s.hashes[offset], hash)
-}
-
-func (s *offsetSet) len() int64 { return int64(len(s.hashes)) }
-
-// within counts the rows under offsets of [first, end).
-func (s *offsetSet) within(first, end int64) (rows int64) {
-	if s == nil {
-		return 0
-	}
-	for offset, hashes := range s.hashes {
-		if offset >= first && offset < end {
-			rows += int64(len(hashes))
-		}
-	}
-	return rows
-}
-
 // check asks which offsets of a range ClickHouse has. Its answer counts only once no earlier insert can land any more, so it waits for that first. It
 // returns false when the lane must stop.
 func (l *lane) check(d duty) bool {
@@ -315,18 +283,18 @@ func (l *lane) tryCheck(d duty) error {
 	}
 	l.batch.stored, l.batch.quarantined = stored, quarantined
 	l.c.m.checked(checkResult(stored, quarantined, d.End-d.First))
-	if stored.rows > stored.len() || quarantined.rows > quarantined.len() {
+	if stored.doubled() || quarantined.doubled() {
 		l.c.m.incidents.WithLabelValues("doubled").Inc()
 		l.log.Error("clickhouse has more rows than offsets in a range; nothing is deleted", "first", d.First, "end", d.End,
-			"rows", stored.rows, "offsets", stored.len(), "quarantined", quarantined.rows)
+			"rows", len(stored.rows), "offsets", stored.offsets, "quarantined", len(quarantined.rows))
 	}
 	return nil
 }
 
 func checkResult(stored, quarantined *offsetSet, offsets int64) string {
-	n := stored.len() + quarantined.len()
+	n := stored.offsets + quarantined.offsets
 	switch {
-	case stored.rows > stored.len() || quarantined.rows > quarantined.len():
+	case stored.doubled() || quarantined.doubled():
 		return "over"
 	case n == 0:
 		return "empty"
@@ -388,33 +356,6 @@ func (c *Consumer) syncReplicas(ctx context.Context, topic string) error {
 // queryPrefix begins the query ids of all inserts for a partition.
 func queryPrefix(topicID [16]byte, partition int32) string {
 	return fmt.Sprintf("audittrail/%s/%d/", uuidText(topicID), partition)
-}
-
-// storedOffsets returns which offsets of [first, end) the table has.
-func storedOffsets(ctx context.Context, ch *clickhouse.Client, table string, topicID [16]byte, partition int32, first, end int64) (*offsetSet, error) {
-	rows, err := ch.Query(ctx, "SELECT src_offset, raw_hash FROM audit."+table+inRange, rangeParams(topicID, partition, first, end))
-	if err != nil {
-		return nil, fmt.Errorf("ask %s for stored offsets: %w", table, err)
-	}
-	defer rows.Close()
-	set := newOffsetSet()
-	if mutated("check") {
-		return set, nil
-	}
-	for rows.Next() {
-		var (
-			offset int64
-			hash   uint64
-		)
-		if err := rows.Scan(&offset, &hash); err != nil {
-			return nil, fmt.Errorf("read stored offsets of %s: %w", table, err)
-		}
-		set.add(offset, hash)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read stored offsets of %s: %w", table, err)
-	}
-	return set, nil
 }
 
 const inRange = " WHERE src_topic_id = {topic:UUID} AND src_partition = {partition:UInt32} AND src_offset >= {first:Int64} AND src_offset < {end:Int64}"

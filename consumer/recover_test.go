@@ -8,7 +8,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/audittrail/audittrail/internal/kafka"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
 
@@ -250,6 +252,112 @@ func TestDeletedRecordsLeaveAGapRow(t *testing.T) {
 		t.Errorf("the gap is recorded as %q %q %q", stage, reason, detail)
 	}
 	if n := testutil.ToFloat64(c.m.incidents.WithLabelValues("log_cut")); n != 1 {
+		t.Errorf("%v incidents were counted, want 1", n)
+	}
+}
+
+// insertAs stores the events as an earlier owner did, in partition 0 under the range's own token.
+func (w *world) insertAs(r plannedRange, events []*audit.Event) {
+	w.t.Helper()
+	m, err := kafka.FetchMetadata(context.Background(), w.client(), w.topic())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b := &batch{src: source{topic: w.topic(), topicID: w.topicID()}, rows: newEventRows(), bad: newQuarantineRows(), first: r.First, end: r.First}
+	var rec audit.Record
+	for i, e := range events {
+		k := kafka.EventRecord(w.topic(), e)
+		k.Offset, k.Timestamp = r.First+int64(i), time.Now()
+		kafka.FillRecord(&rec, w.topicID(), k)
+		b.add(&rec, time.Now())
+	}
+	if err := insertRepaired(context.Background(), w.ch, b, r, m.ClusterID); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestPlannedRangeOverReusedOffsets: the owner before planned and stored [0, 60) and crashed; brokers lost 30 to 59 and give the offsets to other records.
+func TestPlannedRangeOverReusedOffsets(t *testing.T) {
+	w := newWorld(t, 1)
+	var old []*audit.Event
+	for i := range 60 {
+		old = append(old, w.event(i))
+	}
+	w.produceEvents(old[:30]...)
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	r := plannedRange{First: 0, End: 60, Day: today}
+	w.insertAs(r, old)
+	w.commit(0, w.planOf(0, audit.DecoderVersion, r))
+	c := w.start(w.shortIntents())
+	eventually(t, "the plan to be read", func() bool {
+		c.mu.Lock()
+		l := c.lanes[partitionKey{w.topic(), 0}]
+		c.mu.Unlock()
+		if l == nil {
+			return false
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.recovered
+	})
+	w.produce(1000, 1030)
+	w.settled(DefaultGroup)
+	c.stop(t)
+	w.rows("new records", w.count("SELECT count() FROM audit.events WHERE src_topic_id = {topic:UUID} AND src_offset >= 30 AND match(message, ' 10[0-2][0-9]$')"), 30)
+	w.rows("old records", w.count("SELECT count() FROM audit.events WHERE src_topic_id = {topic:UUID} AND NOT match(message, ' 10[0-2][0-9]$')"), 60)
+}
+
+// TestGapOverWhatIsStored: Kafka has deleted records that ClickHouse has. Nothing is lost, and nothing says so.
+func TestGapOverWhatIsStored(t *testing.T) {
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	for name, planned := range map[string]bool{"planned range": true, "offset reset": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.produce(0, 100)
+			opt := w.options()
+			opt.MaxRows, opt.MaxAge = 100, time.Second
+			w.consumed(opt)
+			if err := w.broker.DeleteRecords(w.topic(), 0, 50); err != nil {
+				t.Fatal(err)
+			}
+			text := ""
+			if planned {
+				text = w.planOf(0, audit.DecoderVersion, plannedRange{First: 0, End: 100, Day: today})
+			}
+			w.commit(0, text)
+			c := w.consumed(w.shortIntents())
+			w.exactly(100, 0, 0)
+			if n := testutil.ToFloat64(c.m.incidents.WithLabelValues("log_cut")); n != 0 {
+				t.Errorf("%v incidents of lost records were counted", n)
+			}
+			if r := w.verify(VerifyOptions{}); len(r.Findings) > 0 {
+				t.Errorf("verification finds %+v", r.Findings)
+			}
+		})
+	}
+}
+
+// TestBatchThatInflatesIsPassedOver: 80 MiB that compress to less than the broker's limit for a message.
+func TestBatchThatInflatesIsPassedOver(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 10)
+	cl := w.client(kgo.ProducerBatchMaxBytes(200<<20), kgo.BrokerMaxWriteBytes(400<<20), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.MaxBufferedBytes(400<<20))
+	if err := cl.ProduceSync(context.Background(), &kgo.Record{Topic: w.topic(), Value: make([]byte, 80<<20)}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	w.produce(10, 20)
+	c := w.start(w.options())
+	w.settled(DefaultGroup)
+	w.produce(20, 25)
+	w.settled(DefaultGroup)
+	c.stop(t)
+	w.exactly(25, 1, 0)
+	var stage, reason, detail string
+	w.one("SELECT stage, reason, error FROM audit.quarantine WHERE src_topic_id = {topic:UUID}", &stage, &reason, &detail)
+	if stage != stageFetch || reason != string(reasonInflated) || !strings.Contains(detail, "10 to 10") {
+		t.Errorf("the batch is recorded as %q %q %q", stage, reason, detail)
+	}
+	if n := testutil.ToFloat64(c.m.incidents.WithLabelValues("batch_too_large")); n != 1 {
 		t.Errorf("%v incidents were counted, want 1", n)
 	}
 }

@@ -54,7 +54,7 @@ func (c *Consumer) readWindows(ctx context.Context) (windows, error) {
 		if t.age > 0 && (w.age == 0 || t.age < w.age) {
 			w.age = t.age
 		}
-		w.replicated = w.replicated || strings.HasPrefix(engine, "Replicated")
+		w.replicated = w.replicated || isReplicated(engine)
 	}
 	return w, nil
 }
@@ -69,6 +69,8 @@ func (e *unsafeTable) Error() string {
 	return fmt.Sprintf("the table audit.%s has %s: a repeated insert would double its rows", e.table, e.why)
 }
 
+func isReplicated(engine string) bool { return strings.HasPrefix(engine, "Replicated") }
+
 // windowsOf reads the settings from a table's engine clause.
 func windowsOf(engine string) (windows, error) {
 	var w windows
@@ -78,6 +80,9 @@ func windowsOf(engine string) (windows, error) {
 	if m := ageSetting.FindStringSubmatch(engine); m != nil {
 		n, _ := strconv.ParseInt(m[1], 10, 64)
 		w.age = time.Duration(n) * time.Second
+	}
+	if w.age == 0 && isReplicated(engine) {
+		w.age = time.Hour // ClickHouse's default
 	}
 	if w.blocks < minBlocks {
 		return w, fmt.Errorf("a deduplication window of %d blocks (at least %d are needed)", w.blocks, minBlocks)

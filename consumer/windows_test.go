@@ -26,6 +26,10 @@ func TestTablesWithoutWindowsAreRefused(t *testing.T) {
 			t.Errorf("%s gave %+v, %v, want an error with %q", engine, w, err, want)
 		}
 	}
+	// A replicated table that does not name its window by time has the server's default.
+	if got, err := windowsOf("ReplicatedMergeTree ORDER BY x SETTINGS replicated_deduplication_window = 200000"); err != nil || got.age != time.Hour {
+		t.Errorf("the windows are %+v, %v, want an hour", got, err)
+	}
 	w := newWorld(t, 1)
 	opt := w.options()
 	opt.testWindows = nil

@@ -173,7 +173,8 @@ func TestClassify(t *testing.T) {
 		{&Exception{Code: 99999}, ClassRetry},
 		{&Exception{Code: 0, Status: 503}, ClassRetry},
 		{errors.New("connection refused"), ClassRetry},
-		{fmt.Errorf("insert into events: %w", &Exception{Code: 53}), ClassRefused},
+		{fmt.Errorf("insert into events: %w", &Exception{Code: 117}), ClassRefused},
+		{fmt.Errorf("insert into events: %w", &Exception{Code: 53}), ClassOperator},
 	} {
 		if got := Classify(c.err); got != c.want {
 			t.Errorf("%v is of class %s, want %s", c.err, got, c.want)

@@ -56,14 +56,14 @@ var classes = map[int]Class{
 	26:  ClassRefused, // CANNOT_PARSE_QUOTED_STRING
 	27:  ClassRefused, // CANNOT_PARSE_INPUT_ASSERTION_FAILED
 	33:  ClassRefused, // CANNOT_READ_ALL_DATA
-	53:  ClassRefused, // TYPE_MISMATCH
-	70:  ClassRefused, // CANNOT_CONVERT_TYPE
 	117: ClassRefused, // INCORRECT_DATA
 	131: ClassRefused, // TOO_LARGE_STRING_SIZE
 	321: ClassRefused, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
 
 	16:  ClassOperator, // NO_SUCH_COLUMN_IN_TABLE
+	53:  ClassOperator, // TYPE_MISMATCH: the table has another type than the block, whatever the rows are
 	60:  ClassOperator, // UNKNOWN_TABLE
+	70:  ClassOperator, // CANNOT_CONVERT_TYPE: likewise
 	81:  ClassOperator, // UNKNOWN_DATABASE
 	115: ClassOperator, // UNKNOWN_SETTING
 	192: ClassOperator, // UNKNOWN_USER

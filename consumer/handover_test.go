@@ -94,7 +94,7 @@ func TestManyPlannedRangesStayPlanned(t *testing.T) {
 func TestRewoundLogIsNoticed(t *testing.T) {
 	w := newWorld(t, 1)
 	w.produce(0, 20)
-	c := w.start(w.options())
+	c := w.start(w.shortIntents())
 	w.settled(DefaultGroup)
 	c.mu.Lock()
 	l := c.lanes[partitionKey{w.topic(), 0}]

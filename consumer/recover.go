@@ -61,7 +61,8 @@ func (c *Consumer) adjust(ctx context.Context, offsets map[string]map[int32]kgo.
 			l.watermark.Store(ends[topic][p])
 			l.lastStable.Store(ends[topic][p])
 			// Without the epoch: our own check for replaced records is by the log's start and the topic's id.
-			ps[p] = kgo.NewOffset().At(from)
+			// What is deleted in front of the log's start the lane passes over by itself; the client would wait before it tries again.
+			ps[p] = kgo.NewOffset().At(max(from, starts[topic][p]))
 			l.start()
 		}
 	}
@@ -252,6 +253,14 @@ func (l *lane) pause(what string, err error, attempt int) bool {
 // check asks which offsets of a range ClickHouse has. Its answer counts only once no earlier insert can land any more, so it waits for that first. It
 // returns false when the lane must stop.
 func (l *lane) check(d duty) bool {
+	if left := d.safe.Sub(l.c.opt.Now()); left > 0 {
+		l.log.Info("a range check waits until no earlier insert can land", "first", d.First, "end", d.End, "wait", left.Round(time.Second))
+		select {
+		case <-time.After(left):
+		case <-l.quit:
+			return false
+		}
+	}
 	for attempt := 0; ; attempt++ {
 		err := l.tryCheck(d)
 		if err == nil {
@@ -264,9 +273,6 @@ func (l *lane) check(d duty) bool {
 }
 
 func (l *lane) tryCheck(d duty) error {
-	if left := d.safe.Sub(l.c.opt.Now()); left > 0 {
-		return fmt.Errorf("an earlier insert may still land for %s", left.Round(time.Second))
-	}
 	if err := l.quiet(); err != nil {
 		return err
 	}

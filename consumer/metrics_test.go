@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,6 +65,15 @@ func TestMetricNames(t *testing.T) {
 		audittrail_consumer_rows_total{topic}
 		audittrail_consumer_stage_seconds{stage}
 		audittrail_consumer_unstable_records{partition,topic}`)
+	doc, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range regexp.MustCompile(`audittrail_consumer_[a-z_]+`).FindAllString(string(doc), -1) {
+		if !slices.ContainsFunc(want, func(w string) bool { return strings.HasPrefix(w, name+"{") }) {
+			t.Errorf("docs/operations.md speaks of %s, which does not exist", name)
+		}
+	}
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

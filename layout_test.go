@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"internal/suggest":    {},
 	"internal/ops":        {},
 	"internal/certs":      {"internal/certs"},
-	"internal/filter":     {"schemas/audit"},
+	"internal/filter":     {"internal/suggest", "schemas/audit"},
 	"internal/kafka":      {"schemas/audit"},
 	"internal/clickhouse": {},
 	"internal/embedded":   {"internal/embedded/"},

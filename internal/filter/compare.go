@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/audittrail/audittrail/internal/suggest"
 	"github.com/audittrail/audittrail/schemas/audit"
 )
 
@@ -254,7 +255,7 @@ func (f Field) compareName(op Op, value string) (Expr, error) {
 	at := slices.Index(f.Names, strings.ToLower(value))
 	if at < 0 {
 		e := fieldError(f.Name, "%s is none of %s", short(value), strings.Join(f.Names, ", "))
-		e.Suggest = nearest(value, f.Names)
+		e.Suggest = suggest.Nearest(strings.ToLower(value), f.Names)
 		return nil, e
 	}
 	if op != OpEqual && !f.Ordered {

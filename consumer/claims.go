@@ -2,7 +2,9 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,47 +36,73 @@ func (t *totals) join(o totals) {
 	t.hashXor ^= o.hashXor
 }
 
-// partitionClaims are the claims of one partition, by offset.
-type partitionClaims struct {
+// ledgerPartition is a partition of which the ledger has ranges in the span.
+type ledgerPartition struct {
 	key     partitionKey
 	topicID [16]byte
 	table   string
-	claims  []claim
+	// first is the lowest offset that the ledger has of it, of whatever day.
+	first int64
 }
 
-// claims reads the ledger's rows of the days.
-func (v *verifier) claims(ctx context.Context) ([]partitionClaims, error) {
+// partitions lists what there is to verify.
+func (v *verifier) partitions(ctx context.Context) ([]ledgerPartition, error) {
 	where, params := v.days()
 	where = v.ofTopic(where, params)
-	rows, err := v.ch.Query(ctx, "SELECT src_topic, src_topic_id, src_partition, first_offset, end_offset, rows, quarantined, holes,"+
-		" toInt64(offset_sum), hash_xor, ingest_day, replay, settled_at FROM audit."+tables.TableLedger+" FINAL WHERE "+where+
-		" ORDER BY src_topic, src_topic_id, src_partition, first_offset", params)
+	rows, err := v.ch.Query(ctx, "SELECT src_topic, src_topic_id, src_partition, countIf("+where+") AS ranges, min(first_offset) FROM audit."+tables.TableLedger+
+		" GROUP BY src_topic, src_topic_id, src_partition HAVING ranges > 0 ORDER BY src_topic, src_topic_id, src_partition", params)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
 	defer rows.Close()
-	var out []partitionClaims
+	var out []ledgerPartition
 	for rows.Next() {
 		var (
-			c         claim
-			topic     string
+			p         ledgerPartition
 			id        uuid.UUID
 			partition uint32
+			ranges    uint64
 		)
-		err := rows.Scan(&topic, &id, &partition, &c.First, &c.End, &c.rows, &c.quarantined, &c.holes, &c.offsetSum, &c.hashXor, &c.Day, &c.Replay, &c.settledAt)
-		if err != nil {
+		if err := rows.Scan(&p.key.topic, &id, &partition, &ranges, &p.first); err != nil {
 			return nil, fmt.Errorf("read the ledger: %w", err)
 		}
-		key := partitionKey{topic, int32(partition)}
-		if v.opt.settled != nil && v.settled[key].topicID != id || v.unsettled(key, id, c.plannedRange) {
+		p.key.partition, p.topicID, p.table = int32(partition), id, tableOf(p.key.topic)
+		if v.opt.settled != nil && v.settled[p.key].topicID != p.topicID {
 			continue
 		}
-		if n := len(out); n == 0 || out[n-1].key != key || out[n-1].topicID != id {
-			out = append(out, partitionClaims{key: key, topicID: id, table: tableOf(topic)})
+		v.all += int(ranges)
+		out = append(out, p)
+	}
+	return out, rows.Err()
+}
+
+// claimsPage is how many claims are looked at together: the ledger of a busy year does not fit into memory.
+const claimsPage = 1000
+
+// claims reads the ledger's rows of the days from the offset on, some of them at a time, and leaves out what a consumer may be at work on.
+func (v *verifier) claims(ctx context.Context, p *ledgerPartition, from int64) (page []claim, next int64, err error) {
+	where, params := v.days()
+	for name, value := range rangeParams(p.topicID, p.key.partition, from, 0) {
+		params[name] = value
+	}
+	rows, err := v.ch.Query(ctx, "SELECT first_offset, end_offset, rows, quarantined, holes, toInt64(offset_sum), hash_xor, ingest_day, replay, settled_at"+
+		" FROM audit."+tables.TableLedger+" FINAL WHERE src_topic_id = {topic:UUID} AND src_partition = {partition:UInt32} AND first_offset >= {first:Int64} AND "+where+
+		" ORDER BY first_offset LIMIT "+strconv.Itoa(claimsPage), params)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the ledger: %w", err)
+	}
+	defer rows.Close()
+	for next = from; rows.Next(); {
+		var c claim
+		err := rows.Scan(&c.First, &c.End, &c.rows, &c.quarantined, &c.holes, &c.offsetSum, &c.hashXor, &c.Day, &c.Replay, &c.settledAt)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read the ledger: %w", err)
 		}
-		p := &out[len(out)-1]
-		p.claims = append(p.claims, c)
-		v.all++
+		next = c.First + 1
+		if v.unsettled(p.key, p.topicID, c.plannedRange) {
+			continue
+		}
+		page = append(page, c)
 		v.report.Ranges++
 		if p.table == tables.TableAlertVersions {
 			v.report.AlertVersions += c.rows
@@ -83,7 +111,7 @@ func (v *verifier) claims(ctx context.Context) ([]partitionClaims, error) {
 		}
 		v.report.Quarantined += c.quarantined
 	}
-	return out, rows.Err()
+	return page, next, rows.Err()
 }
 
 // readSettled asks Kafka how far the group has settled each partition.
@@ -133,34 +161,70 @@ func tableOf(topic string) string {
 }
 
 // partition checks the claims of one partition: that they leave no gap, that each holds, and that Kafka agrees.
-func (v *verifier) partition(ctx context.Context, p *partitionClaims) error {
-	end := p.claims[0].First
-	for _, c := range p.claims {
-		if c.First > end && (v.settled != nil || v.now.Sub(c.settledAt) > inFlight) {
-			if err := v.gap(ctx, p, end, c.First, c.Day); err != nil {
-				return err
-			}
+func (v *verifier) partition(ctx context.Context, p *ledgerPartition) error {
+	var k held
+	var err error
+	if !v.opt.SkipKafka {
+		if k, err = v.held(ctx, p); err != nil && !errors.Is(err, errNotHeld) {
+			return err
 		}
-		end = max(end, c.End)
+	}
+	if k.end > 0 && v.opt.From.IsZero() && k.start < p.first {
+		if err := v.gap(ctx, p, k.start, p.first, v.now); err != nil {
+			return err
+		}
+	}
+	end, last := int64(-1), v.now
+	for from := int64(0); ; {
+		page, next, err := v.claims(ctx, p, from)
+		if err != nil {
+			return err
+		}
+		if next == from {
+			break
+		}
+		from = next
+		for _, c := range page {
+			if end >= 0 && c.First > end && (v.settled != nil || v.now.Sub(c.settledAt) > inFlight) {
+				if err := v.gap(ctx, p, end, c.First, c.Day); err != nil {
+					return err
+				}
+			}
+			end, last = max(end, c.End), c.Day
+		}
+		if err := v.page(ctx, p, page, k); err != nil {
+			return err
+		}
+	}
+	if s := v.settled[p.key]; end >= 0 && s.topicID == p.topicID && s.offset > end && v.opt.To.IsZero() {
+		return v.gap(ctx, p, end, s.offset, last)
+	}
+	return nil
+}
+
+// page checks some claims.
+func (v *verifier) page(ctx context.Context, p *ledgerPartition, page []claim, k held) error {
+	for _, c := range page {
 		if c.rows+c.quarantined+c.holes != uint64(c.End-c.First) {
 			v.found(p.finding(FindingAltered, c, c.rows, fmt.Sprintf("the ledger itself does not add up: %d rows + %d quarantined + %d holes", c.rows, c.quarantined, c.holes)))
 		}
 	}
-	if s := v.settled[p.key]; s.topicID == p.topicID && s.offset > end && v.opt.To.IsZero() {
-		if err := v.gap(ctx, p, end, s.offset, p.claims[len(p.claims)-1].Day); err != nil {
-			return err
-		}
-	}
 	// All at once first: only where the sum is off is it worth looking for the range at fault. Claims that overlap cannot be joined.
-	for _, run := range disjoint(p.claims) {
+	for _, run := range disjoint(page) {
+		if len(run) == 0 {
+			continue
+		}
 		if err := v.narrow(ctx, p, run); err != nil {
 			return err
 		}
+		if k.end == 0 {
+			continue
+		}
+		if err := v.compareWithKafka(ctx, p, run, k); err != nil {
+			return err
+		}
 	}
-	if v.opt.SkipKafka {
-		return nil
-	}
-	return v.compareWithKafka(ctx, p)
+	return nil
 }
 
 // disjoint cuts the claims into runs of ranges that do not overlap.
@@ -177,7 +241,7 @@ func disjoint(claims []claim) [][]claim {
 }
 
 // narrow compares the joined claims with the table, and halves them until the range at fault stands alone.
-func (v *verifier) narrow(ctx context.Context, p *partitionClaims, claims []claim) error {
+func (v *verifier) narrow(ctx context.Context, p *ledgerPartition, claims []claim) error {
 	var want totals
 	var quarantined uint64
 	for _, c := range claims {
@@ -209,7 +273,7 @@ func (v *verifier) narrow(ctx context.Context, p *partitionClaims, claims []clai
 }
 
 // broken reports one claim that does not hold, and repairs it if that is wanted and possible.
-func (v *verifier) broken(ctx context.Context, p *partitionClaims, c claim, got totals, gotQuarantined uint64) error {
+func (v *verifier) broken(ctx context.Context, p *ledgerPartition, c claim, got totals, gotQuarantined uint64) error {
 	kind, want, have := FindingAltered, c.rows, got.rows
 	switch {
 	case got.rows < c.rows:
@@ -234,7 +298,7 @@ func (v *verifier) broken(ctx context.Context, p *partitionClaims, c claim, got 
 }
 
 // gap reports offsets that no row of the ledger covers.
-func (v *verifier) gap(ctx context.Context, p *partitionClaims, first, end int64, day time.Time) error {
+func (v *verifier) gap(ctx context.Context, p *ledgerPartition, first, end int64, day time.Time) error {
 	c := claim{plannedRange: plannedRange{First: first, End: end, Day: day}}
 	got, err := v.stored(ctx, p.table, p, c.First, c.End)
 	if err != nil {
@@ -247,7 +311,7 @@ func (v *verifier) gap(ctx context.Context, p *partitionClaims, first, end int64
 	return nil
 }
 
-func (p *partitionClaims) finding(kind FindingKind, c claim, got uint64, detail string) Finding {
+func (p *ledgerPartition) finding(kind FindingKind, c claim, got uint64, detail string) Finding {
 	return Finding{
 		Kind: kind, Topic: p.key.topic, TopicID: uuidText(p.topicID), Partition: p.key.partition, First: c.First, End: c.End,
 		Day: c.Day.Format(time.DateOnly), Want: c.rows, Got: got, Detail: detail,
@@ -255,7 +319,7 @@ func (p *partitionClaims) finding(kind FindingKind, c claim, got uint64, detail 
 }
 
 // stored sums up what a table has of [first, end).
-func (v *verifier) stored(ctx context.Context, table string, p *partitionClaims, first, end int64) (totals, error) {
+func (v *verifier) stored(ctx context.Context, table string, p *ledgerPartition, first, end int64) (totals, error) {
 	var t totals
 	err := v.ch.QueryRow(ctx, "SELECT count(), sum(src_offset), groupBitXor(raw_hash) FROM audit."+table+inRange,
 		rangeParams(p.topicID, p.key.partition, first, end), &t.rows, &t.offsetSum, &t.hashXor)
@@ -265,7 +329,7 @@ func (v *verifier) stored(ctx context.Context, table string, p *partitionClaims,
 	return t, nil
 }
 
-func (v *verifier) storedQuarantined(ctx context.Context, p *partitionClaims, first, end int64) (uint64, error) {
+func (v *verifier) storedQuarantined(ctx context.Context, p *ledgerPartition, first, end int64) (uint64, error) {
 	t, err := v.stored(ctx, tables.TableQuarantine, p, first, end)
 	return t.rows, err
 }

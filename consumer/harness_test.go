@@ -154,6 +154,7 @@ func (w *world) produceRecords(records []*kgo.Record) {
 func (w *world) options() Options {
 	return Options{
 		Kafka: w.cfg, ClickHouse: w.ch, MaxAge: 20 * time.Millisecond, SessionTimeout: 3 * time.Second, DrainTimeout: 5 * time.Second,
+		openDayLooks:  time.Millisecond, // the tests share the days of the rollups, and damage them
 		InsertTimeout: 5 * time.Second, Registry: prometheus.NewRegistry(), Logger: testLogger(w.t),
 	}
 }

@@ -54,6 +54,8 @@ type Options struct {
 
 	// watchEvery is how often Kafka and ClickHouse are asked how they stand; 10 s.
 	watchEvery time.Duration
+	// openDayLooks is how long a reconciliation looks at rollups that do not add up; openDayLooks when zero.
+	openDayLooks time.Duration
 	// testWindows replace the tables' deduplication windows in tests.
 	testWindows *windows
 }

@@ -61,22 +61,18 @@ func (c *Consumer) reconcile(ctx context.Context) {
 }
 
 func (c *Consumer) reconcileOnce(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	settled := c.settled()
 	// The rollups, which no partition owns, are the business of the owner of the first one.
 	_, first := settled[partitionKey{c.opt.Kafka.Topic(kafka.TopicEvents), 0}]
-	var report *Report
-	err := c.syncReplicas(ctx, c.opt.Kafka.Topic(kafka.TopicEvents))
-	if err == nil {
-		report, err = Verify(ctx, VerifyOptions{
-			Kafka: c.opt.Kafka, ClickHouse: c.opt.ClickHouse, Group: c.opt.Group, Logger: c.log,
-			From: c.opt.Now().Add(-recentDays * 24 * time.Hour), SkipKafka: true, SkipRepeated: true,
-			settled: settled, skipRollups: !first,
-		})
-	}
+	report, err := Verify(bounded, VerifyOptions{
+		Kafka: c.opt.Kafka, ClickHouse: c.opt.ClickHouse, Group: c.opt.Group, Logger: c.log,
+		From: c.opt.Now().Add(-recentDays * 24 * time.Hour), SkipKafka: true, SkipRepeated: true,
+		settled: settled, skipRollups: !first, openDayLooks: c.opt.openDayLooks,
+	})
 	if ctx.Err() != nil && err != nil {
-		return
+		return // the consumer stops
 	}
 	if err != nil {
 		c.proof.failures.Inc()

@@ -346,19 +346,6 @@ func insertsRunning(ctx context.Context, ch *clickhouse.Client, topicID [16]byte
 	return all, nil
 }
 
-// syncReplicas waits until the replica that answers questions has what the others have acknowledged of a topic's tables.
-func (c *Consumer) syncReplicas(ctx context.Context, topic string) error {
-	if !c.windows.replicated {
-		return nil
-	}
-	for _, table := range []string{tableOf(topic), tables.TableQuarantine, tables.TableLedger} {
-		if err := c.opt.ClickHouse.Exec(ctx, "SYSTEM SYNC REPLICA audit."+table+" LIGHTWEIGHT", nil); err != nil {
-			return fmt.Errorf("wait for the replicas of %s: %w", table, err)
-		}
-	}
-	return nil
-}
-
 // queryPrefix begins the query ids of all inserts for a partition.
 func queryPrefix(topicID [16]byte, partition int32) string {
 	return fmt.Sprintf("audittrail/%s/%d/", uuidText(topicID), partition)

@@ -140,9 +140,9 @@ func TestUnsureTokensAreChecked(t *testing.T) {
 func (w *world) storeOnly(opt Options, n int64) {
 	w.t.Helper()
 	v := &verifier{opt: VerifyOptions{Kafka: w.cfg, ClickHouse: w.ch, Logger: testLogger(w.t)}, ch: w.ch, report: &Report{}}
-	p := &partitionClaims{key: partitionKey{w.topic(), 0}, topicID: w.topicID(), table: "events"}
+	p := &ledgerPartition{key: partitionKey{w.topic(), 0}, topicID: w.topicID(), table: "events"}
 	r := plannedRange{First: 0, End: n, Day: time.Now().UTC().Truncate(24 * time.Hour), Replay: 77}
-	b, err := v.missing(context.Background(), p, r)
+	b, err := v.missing(context.Background(), p, &r, false)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -115,8 +115,11 @@ type VerifyOptions struct {
 	topicID [16]byte
 	// settled, unless nil, is what a consumer has settled of its own partitions, and chooses them.
 	settled map[partitionKey]settledOffset
-	// now replaces the clock in tests.
-	now time.Time
+	// openDayLooks is how long to look at the rollups of a day that may still get events; openDayLooks when zero.
+	openDayLooks time.Duration
+	// now replaces the clock in tests, replicated what the tables' engines say.
+	now        time.Time
+	replicated *bool
 	// skipRollups leaves out the rollups, whose days tests share, and consumers.
 	skipRollups bool
 }
@@ -132,14 +135,18 @@ func Verify(ctx context.Context, opt VerifyOptions) (*Report, error) {
 	}
 	setDefault(&opt.Group, DefaultGroup)
 	setDefault(&opt.now, time.Now())
-	v := &verifier{opt: opt, ch: opt.ClickHouse, report: &Report{Findings: []Finding{}, Repeated: []RepeatedID{}}, settled: opt.settled, now: opt.now}
+	setDefault(&opt.openDayLooks, openDayLooks)
+	v := &verifier{opt: opt, ch: opt.ClickHouse, report: &Report{Findings: []Finding{}, Repeated: []RepeatedID{}}, settled: opt.settled, now: opt.now, replicated: opt.replicated}
 	// Before the ledger is read: its rows of ranges that are settled by then are all there.
 	if !opt.SkipKafka {
 		if err := v.readSettled(ctx); err != nil {
 			return nil, err
 		}
 	}
-	parts, err := v.claims(ctx)
+	if err := v.syncReplicas(ctx); err != nil {
+		return nil, err
+	}
+	parts, err := v.partitions(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +175,10 @@ type verifier struct {
 	// settled is how far the partitions are settled; nil when that is not known.
 	settled map[partitionKey]settledOffset
 	now     time.Time
+	// replicated says whether the tables have replicas; nil before that was asked.
+	replicated *bool
+	// cluster is the Kafka cluster's id, once it was asked for.
+	cluster string
 	// all and done count ranges, for the progress.
 	all, done int
 }

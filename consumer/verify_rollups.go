@@ -13,8 +13,16 @@ import (
 // minuteRollupDays is how long the rollup by minute is kept; see its table's TTL.
 const minuteRollupDays = 90
 
-// rollupTries is how often a day is looked at before its rollup counts as wrong: events and rollups of one insert become visible one after the other.
-const rollupTries = 6
+// Events and rollups of one insert become visible one after the other, and beside a busy consumer some insert nearly always is in between. So a day counts as
+// wrong only if it is at every look: often for half a minute while events may still come in, a few times when they may not.
+const (
+	rollupLook      = 100 * time.Millisecond
+	openDayLooks    = 30 * time.Second
+	closedDaysLooks = 5
+)
+
+// closedAfter is how long after its end a day is left alone: a range is planned before its insert, and clocks differ.
+const closedAfter = 15 * time.Minute
 
 // rollupDay names a day of a rollup.
 type rollupDay struct {
@@ -22,46 +30,82 @@ type rollupDay struct {
 	day   time.Time
 }
 
-// rollups compares the rollups of each day with its events. What is wrong is so each time that it is looked at.
+// rollups compares the rollups of each day with its events, and makes them anew if that is wanted.
 func (v *verifier) rollups(ctx context.Context) error {
-	var wrong map[rollupDay]Finding
-	for try := range rollupTries {
-		if try > 0 {
-			select {
-			case <-time.After(500 * time.Millisecond):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		now, err := v.wrongRollups(ctx)
-		if err != nil {
-			return err
-		}
-		if try > 0 {
-			for day := range now {
-				if _, before := wrong[day]; !before {
-					delete(now, day)
-				}
-			}
-		}
-		if wrong = now; len(wrong) == 0 {
-			return nil
-		}
+	wrong, err := v.lookAtRollups(ctx)
+	if err != nil {
+		return err
 	}
 	for day, finding := range wrong {
 		f := v.found(finding)
 		if !v.opt.Repair {
 			continue
 		}
-		if !v.closed(day.day) {
-			f.Detail += ": it can be rebuilt when the day is over and all of it is settled"
-			continue
-		}
-		if err := v.rebuild(ctx, day); err != nil {
+		if err := v.repairRollup(ctx, day, f); err != nil {
 			return err
 		}
-		f.Repaired = true
 	}
+	return nil
+}
+
+// lookAtRollups returns what is wrong at every look.
+func (v *verifier) lookAtRollups(ctx context.Context) (wrong map[rollupDay]Finding, err error) {
+	until := time.Now().Add(v.opt.openDayLooks)
+	for look := 0; ; look++ {
+		if look > 0 {
+			select {
+			case <-time.After(rollupLook):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		now, err := v.wrongRollups(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if look > 0 {
+			for day := range now {
+				if _, before := wrong[day]; !before {
+					delete(now, day)
+				}
+			}
+		}
+		wrong = now
+		open := false
+		for day := range wrong {
+			open = open || !v.over(day.day)
+		}
+		if len(wrong) == 0 || look+1 >= closedDaysLooks && (!open || time.Now().After(until)) {
+			return wrong, nil
+		}
+	}
+}
+
+// repairRollup makes a rollup of a day that is over anew. The finding says what came of it.
+func (v *verifier) repairRollup(ctx context.Context, r rollupDay, f *Finding) error {
+	const tries = 3
+	for range tries {
+		// The plans as they are now: a range of that day may have been planned since.
+		if err := v.readSettled(ctx); err != nil {
+			return err
+		}
+		if !v.closed(r.day) {
+			f.Detail += ": it can be made anew when the day is over and all of it is settled"
+			return nil
+		}
+		if err := v.rebuild(ctx, r); err != nil {
+			return err
+		}
+		wrong, err := v.wrongRollups(ctx)
+		if err != nil {
+			return err
+		}
+		if _, still := wrong[r]; !still {
+			f.Repaired = true
+			return nil
+		}
+	}
+	f.Detail += fmt.Sprintf(": made anew %d times, and events came in meanwhile", tries)
 	return nil
 }
 
@@ -122,9 +166,12 @@ func (v *verifier) countByDay(ctx context.Context, table, sum string) (map[time.
 	return out, rows.Err()
 }
 
+// over reports whether a day ended some time ago.
+func (v *verifier) over(day time.Time) bool { return v.now.Sub(day) > 24*time.Hour+closedAfter }
+
 // closed reports whether no event with that ingest day can come any more: the day is over, and nobody has a range of it under way.
 func (v *verifier) closed(day time.Time) bool {
-	if v.settled == nil || !day.Before(v.now.UTC().Truncate(24*time.Hour)) {
+	if v.settled == nil || !v.over(day) {
 		return false
 	}
 	for _, s := range v.settled {

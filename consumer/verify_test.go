@@ -3,7 +3,10 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,7 +265,7 @@ func TestRollupsAreVerifiedAndRebuilt(t *testing.T) {
 	w.consumed(w.options())
 	w.exactly(100, 0, 0)
 	verify := func(repair bool) *Report {
-		opt := VerifyOptions{Kafka: w.cfg, ClickHouse: w.ch, From: past, To: past, Repair: repair, topicID: w.topicID()}
+		opt := VerifyOptions{Kafka: w.cfg, ClickHouse: w.ch, From: past, To: past, Repair: repair, topicID: w.topicID(), openDayLooks: time.Millisecond}
 		r, err := Verify(context.Background(), opt)
 		if err != nil {
 			t.Fatal(err)
@@ -300,4 +303,68 @@ func TestRollupsAreVerifiedAndRebuilt(t *testing.T) {
 	if r = verify(true); r.OK() || len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Detail, "when the day is over") {
 		t.Errorf("the report is %+v", r)
 	}
+}
+
+// TestExpiredDaysAreNoGap: Kafka keeps the log longer than ClickHouse keeps events, as its retention allows and as that of alerts always does.
+func TestExpiredDaysAreNoGap(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 50)
+	old := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -403)
+	w.commit(0, w.planOf(0, audit.DecoderVersion, plannedRange{First: 0, End: 50, Day: old}))
+	w.consumed(w.options())
+	w.produce(50, 100)
+	w.consumed(w.options())
+	w.exec("ALTER TABLE audit.events DROP PARTITION ID '" + old.Format("20060102") + "'") // what the TTL does
+	if r := w.verify(VerifyOptions{Repair: true}); len(r.Findings) > 0 || r.Events != 50 {
+		t.Errorf("the report is %+v", r)
+	}
+	w.rows("events that have not expired", w.events(), 50)
+}
+
+// TestGapIsRepairedAsFarAsKafkaHoldsIt: the rest is said to be beyond repair.
+func TestGapIsRepairedAsFarAsKafkaHoldsIt(t *testing.T) {
+	w := stored(t)
+	w.exec("ALTER TABLE audit.ledger DELETE WHERE src_topic_id = {topic:UUID} AND first_offset = 100")
+	w.exec("ALTER TABLE audit.events DELETE WHERE src_topic_id = {topic:UUID} AND src_offset BETWEEN 100 AND 149")
+	if err := w.broker.DeleteRecords(w.topic(), 0, 120); err != nil {
+		t.Fatal(err)
+	}
+	r := w.verify(VerifyOptions{Repair: true})
+	if got := describe(r); got != "gap [100, 120) 0 0; gap [120, 150) 0 0" || r.Findings[0].Repaired || !r.Findings[1].Repaired {
+		t.Errorf("the report is %+v", r)
+	}
+	w.rows("events", w.events(), 280)
+}
+
+// TestRepairWaitsForLaggingReplicas: the replica that answers has not fetched the offsets from 50 on yet.
+func TestRepairWaitsForLaggingReplicas(t *testing.T) {
+	w := newWorld(t, 1)
+	w.produce(0, 100)
+	opt := w.options()
+	opt.MaxRows = 50
+	w.consumed(opt)
+	var synced atomic.Bool
+	p := w.proxied(func(string, []byte) fault { return nil })
+	p.query = func(sql string) fault {
+		switch {
+		case strings.HasPrefix(sql, "SYSTEM SYNC REPLICA"): // these tables have none
+			synced.Store(true)
+			return func(_ *faultyProxy, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
+		case strings.Contains(sql, "FROM audit.events WHERE src_topic_id") && !synced.Load():
+			lagging := strings.Replace(sql, "src_offset < {end:Int64}", "src_offset < least({end:Int64}, 50)", 1)
+			return func(p *faultyProxy, rw http.ResponseWriter, r *http.Request) {
+				r.Body, r.ContentLength = io.NopCloser(strings.NewReader(lagging)), int64(len(lagging))
+				p.next.ServeHTTP(rw, r)
+			}
+		}
+		return nil
+	}
+	replicated := true
+	if r := w.verify(VerifyOptions{Repair: true, replicated: &replicated}); len(r.Findings) > 0 {
+		t.Errorf("the report is %+v", r)
+	}
+	if !synced.Load() {
+		t.Error("nobody waited for the replicas")
+	}
+	w.exactly(100, 0, 0)
 }

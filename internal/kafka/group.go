@@ -2,9 +2,11 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -21,6 +23,9 @@ func FetchCommitted(ctx context.Context, cl *kgo.Client, group string) (map[stri
 	})
 	if err == nil {
 		err = res.Error()
+	}
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil // nobody has joined it yet
 	}
 	if err != nil {
 		return nil, fmt.Errorf("kafka: fetch the committed offsets of group %s: %w", group, err)

@@ -31,7 +31,7 @@ test: build ## Run all tests
 
 test-slow: build ## Run all tests, also those that take longer: random faults, every step's crash
 	AUDITTRAIL_SLOW=1 go test -timeout 20m ./...
-	AUDITTRAIL_SLOW=1 go test -timeout 10m -tags failpoints -run 'FaultTable|Protections' ./consumer
+	AUDITTRAIL_SLOW=1 go test -timeout 10m -tags failpoints -run 'FaultTable|Needed|CommitUnderWay' ./consumer
 
 soak: libchdb ## Kill, freeze and restart consumers under load for SOAK (10m)
 	AUDITTRAIL_SLOW=1 SOAK=$(SOAK) go test -timeout 2h -count=1 -v -run 'TestSoak$$' ./consumer

@@ -169,8 +169,10 @@ func (v *verifier) partition(ctx context.Context, p *ledgerPartition) error {
 			return err
 		}
 	}
-	if k.end > 0 && v.opt.From.IsZero() && k.start < p.first {
-		if err := v.gap(ctx, p, k.start, p.first, v.now); err != nil {
+	// What Kafka has in front of the first range that the ledger knows, and the group has settled, is missing.
+	s := v.settled[p.key]
+	if lacking := min(p.first, s.offset); k.end > 0 && v.opt.From.IsZero() && s.topicID == p.topicID && k.start < lacking {
+		if err := v.gap(ctx, p, k.start, lacking, v.now); err != nil {
 			return err
 		}
 	}
@@ -196,7 +198,7 @@ func (v *verifier) partition(ctx context.Context, p *ledgerPartition) error {
 			return err
 		}
 	}
-	if s := v.settled[p.key]; end >= 0 && s.topicID == p.topicID && s.offset > end && v.opt.To.IsZero() {
+	if end >= 0 && s.topicID == p.topicID && s.offset > end && v.opt.To.IsZero() {
 		return v.gap(ctx, p, end, s.offset, last)
 	}
 	return nil
